@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from provisioner.diagnostics import Diagnostic, InputError, PermissionMissing, Refused, Unavailable, Unclear
 from provisioner.model import DnsUpdate
 from provisioner.model.name_server import NameServer, parse_server
+from provisioner.tenant import dns_messages
 from provisioner.tenant.credentials import secret_value
-from provisioner.tenant.zones import ANSWER_S, LONGEST_STRING, Place, Record, words
+from provisioner.tenant.zones import LONGEST_STRING, Place, Record, words
 
 if TYPE_CHECKING:
     import dns.message
@@ -40,12 +41,11 @@ class Rfc2136:
 
     async def _sent(self, server: NameServer, message: dns.message.Message, update: DnsUpdate) -> dns.message.Message:
         """Raises PermissionMissing for a key that the server does not take, Unclear where no answer came."""
-        import dns.asyncquery
         import dns.exception
         import dns.tsig
 
         try:
-            return await dns.asyncquery.tcp(message, server.host, timeout=ANSWER_S, port=server.port)
+            return await dns_messages.exchange(message, server)
         except (dns.tsig.PeerError, dns.tsig.BadSignature, dns.tsig.BadTime) as error:
             fix = "correct key_name, algorithm and secret of the DNS provider, and the clock of this machine"
             raise PermissionMissing(

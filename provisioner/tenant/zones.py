@@ -14,6 +14,7 @@ from provisioner.mail_dns.dialogue import Status
 from provisioner.mail_dns.names import sibling
 from provisioner.model import DnsQuery, DnsUpdate
 from provisioner.model.name_server import NameServer, parse_server
+from provisioner.tenant import dns_messages
 from provisioner.tenant.ports import Resolver
 from provisioner.tenant.together import together
 
@@ -42,7 +43,6 @@ class Record:
         return tuple(string.decode("utf-8", "surrogateescape") for string in strings)
 
 
-ANSWER_S = 8.0
 LONGEST_STRING = 255
 """Bytes of one string of a TXT record (RFC 1035, 3.3)."""
 _LONGEST_CHAIN = 8
@@ -227,11 +227,10 @@ class Zones:
 
     async def _exchange(self, server: NameServer, message: dns.message.Message, call: str) -> dns.message.Message:
         """Over TCP: whole, and not from anybody who guesses an id. Raises Unavailable."""
-        import dns.asyncquery
         import dns.exception
 
         try:
-            return await dns.asyncquery.tcp(message, server.host, timeout=ANSWER_S, port=server.port)
+            return await dns_messages.exchange(message, server)
         except (dns.exception.DNSException, OSError, EOFError, ValueError) as error:
             raise Unavailable(f"{server} does not answer properly: {words(error)}", call) from None
 
