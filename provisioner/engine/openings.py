@@ -27,6 +27,9 @@ from provisioner.model import (
 )
 from provisioner.model.picture import Contributions
 
+_NEITHER = "; it waits for this one too: change one of the two first, in a plan of its own"
+"""No order keeps everybody's path, so that applying again does not help."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Object:
@@ -106,7 +109,15 @@ class Openings:
             self._next = asyncio.create_task(self._look())
         lacking = await self._next
         passed, concerned = {*self._later[address], *({address} & self._at_once)}, self._concerned(address)
-        return [f"{a} ({words})" for a, (groups, words) in lacking.items() if a not in passed and concerned(a, groups)]
+        return [
+            f"{a} ({words}{_NEITHER if self._waits(a, address) else ''})"
+            for a, (groups, words) in lacking.items()
+            if a not in passed and concerned(a, groups)
+        ]
+
+    def _waits(self, one: Address, other: Address) -> bool:
+        """Whether of two changes that each open and close in one write the first waits for the other one."""
+        return {one, other} <= self._at_once and self._concerned(one)(other, self._opening[other])
 
     def _affected(self, *groups: Groups) -> Affected:
         return affected(frozenset().union(*groups), self._known)

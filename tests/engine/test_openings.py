@@ -221,6 +221,7 @@ def test_connectors_that_exchange_certificates_are_both_held_back_until_that_is_
     tenant, changes = exchanged(tls_sender_certificate_name=CERTIFICATES)
     result = carry_out(tenant, changes)
     assert {status for status, _ in result.values()} == {"held_back"}
+    assert all("it waits for this one too: change one of the two first" in detail for _, detail in result.values())
     assert not tenant.writes
     allowed = [Waiver("CLOSE-BEFORE-OPEN")]
     assert {status for status, _ in carry_out(tenant, changes, allowed=allowed).values()} == {"done"}
