@@ -29,6 +29,8 @@ from provisioner.render.escape import visible
 from provisioner.settings.files import profile_toml
 
 _PATIENCE_S = 3.0
+_EXIT_S = 30.0
+"""For the end of an interpreter whose sandbox has stopped: a busy machine delays it."""
 _FOLDER = Path(".provisioner/sandbox")
 
 _state = click.option(
@@ -150,10 +152,10 @@ def _until_ended(
         return process.wait()
     except KeyboardInterrupt:
         # A terminal tells the tenant too, and it ends by itself; anyone who signals only us leaves it to us.
-        for stop_it in (lambda _: None, sandboxes.stop):
+        for stop_it, patience_s in ((lambda _: None, _PATIENCE_S), (sandboxes.stop, _EXIT_S)):
             stop_it(state)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return process.wait(_PATIENCE_S)
+                return process.wait(patience_s)
         return sandboxes.ended(process)
     finally:
         _forget(profiles)
