@@ -101,7 +101,7 @@ class Network:
 
         # Before 3.12.7 a TLS connection that is given up may outlive its session (CPython issue 118950).
         leaks = sys.version_info < (3, 12, 7)
-        connector = aiohttp.TCPConnector(ssl=self.tls(), limit=64, enable_cleanup_closed=leaks, resolver=resolver)
+        connector = _connector()(ssl=self.tls(), limit=64, enable_cleanup_closed=leaks, resolver=resolver)
         return aiohttp.ClientSession(connector=connector, proxy=self.proxy_for(base), auto_decompress=False, **options)
 
     def transport(self, base: str) -> httpx.AsyncBaseTransport:
@@ -127,6 +127,33 @@ class Network:
                 await carrier.aclose()
 
         return Bounded()
+
+
+def _connector() -> type[aiohttp.TCPConnector]:
+    """aiohttp's connections, of which one is dropped at once where its request ends together with the handshake.
+
+    asyncio ends that one politely: it waits up to 30 s for the host's answer, longer than the run itself may last
+    (CPython 3.11 to 3.14, `BaseEventLoop._create_connection_transport`). aiohttp does not know it yet.
+    """
+    import aiohttp
+
+    class Connector(aiohttp.TCPConnector):
+        async def _wrap_create_connection(self, *what: Any, **options: Any) -> Any:
+            protocol, *others = what
+            made: list[Any] = []
+
+            def kept() -> Any:
+                made.append(protocol())
+                return made[-1]
+
+            try:
+                return await super()._wrap_create_connection(kept, *others, **options)
+            except BaseException:
+                for connection in made:
+                    connection.abort()
+                raise
+
+    return Connector
 
 
 def _end_handshakes(carrier: httpx.AsyncHTTPTransport) -> None:

@@ -6,10 +6,17 @@ What a proxy does to requests is in tests/cli/test_network.py.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import socket
 import ssl
 import sys
+import threading
+import warnings
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import httpx
 import pytest
 import trustme
@@ -71,3 +78,45 @@ def test_a_connection_is_closed_whose_handshake_is_cancelled() -> None:
         server.close()
 
     asyncio.run(work())
+
+
+def test_nothing_is_left_of_a_connection_that_is_cancelled_as_its_handshake_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends before a host that says nothing more can answer to a polite end of TLS."""
+    authority, ca = trustme.CA(), tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(ca)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    over = threading.Event()
+
+    def serve(listener: socket.socket) -> None:
+        with listener, listener.accept()[0] as plain, context.wrap_socket(plain, server_side=True):
+            over.wait(30)
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"https://localhost:{listener.getsockname()[1]}/"
+    server = threading.Thread(target=serve, args=(listener,))
+    server.start()
+
+    async def work() -> None:
+        async with Network(ca=str(ca)).session(url) as session:
+            asking = asyncio.create_task(session.get(url).__aenter__())
+            met = aiohttp.client_proto.ResponseHandler.connection_made
+
+            def meet(handler: Any, transport: asyncio.BaseTransport) -> None:
+                met(handler, transport)
+                asking.cancel()
+
+            monkeypatch.setattr(aiohttp.client_proto.ResponseHandler, "connection_made", meet)
+            with contextlib.suppress(asyncio.CancelledError):
+                await asking
+            assert asking.cancelled()
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        asyncio.run(work())
+        gc.collect()
+    over.set()
+    server.join()
+    assert [str(warning.message) for warning in told] == []
