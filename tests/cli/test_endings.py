@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import random
 import signal
 import subprocess
 import sys
 import warnings
+from asyncio.base_events import BaseEventLoop
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from provisioner.cli.main import main
 from provisioner.operations import sandboxes
+from tests.cli.shop import SEED, open_shop
 
 PROGRAM = [sys.executable, "-m", "provisioner"]
 ROOT = str(Path(__file__).parents[2])
@@ -27,6 +32,35 @@ def test_a_reader_that_has_gone_ends_a_command_quietly() -> None:
         os.close(writer)
     assert done.returncode == 141
     assert done.stderr == ""
+
+
+def test_a_run_that_is_interrupted_closes_what_it_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a few turns of its loop, drawn by the seed: connections that it opens, uses and gives back."""
+    turns, stop = 0, 0
+    turn = BaseEventLoop._run_once  # type: ignore[attr-defined]
+
+    def counted(loop: Any) -> None:
+        nonlocal turns
+        turns += 1
+        if turns == stop:
+            signal.raise_signal(signal.SIGINT)
+        turn(loop)
+
+    with open_shop(tmp_path, SEED) as shop:
+        plan = shop.write(
+            "smtp_auth: { mailboxes: { erp@contoso.com: enabled } }\ndns: { contoso.com: { publish: [spf] } }\n"
+        )
+        monkeypatch.setattr(BaseEventLoop, "_run_once", counted)
+        assert shop.on_tenant("plan", plan).returncode == 0
+        codes = set()
+        for stop in sorted(random.sample(range(1, turns), 16)):
+            turns = 0
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                codes.add(shop.on_tenant("plan", plan).returncode)
+                gc.collect()
+            assert (stop, [str(w.message) for w in told if w.category is ResourceWarning]) == (stop, [])
+        assert 130 in codes
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
