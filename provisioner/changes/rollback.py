@@ -8,7 +8,7 @@ and what nothing can bring back, is told and left alone.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +100,23 @@ def rollback(
     return Rollback(Desired(tenant, owner, resources, absent=absent, declared_only=True), tuple(left_out))
 
 
+def in_words(done: Sequence[Undone], types: Types) -> Iterator[str]:
+    """What a rollback does to each object, the last change first, as far as nothing has changed since the run."""
+    by_name = {t.name: t for t in types}
+    for item in reversed(done):
+        kind = by_name[item.address.type]
+        if reason := _irreversible(item, kind):
+            yield f"leave {item.address} as it is: {reason}"
+        elif item.before is None:
+            yield f"delete {item.address}"
+        else:
+            _, lost = kind.brought_back(item.before, item.after)
+            back = (
+                f"create {item.address} again" if item.after is None else f"set {item.address} back to its old values"
+            )
+            yield f"{back}; {lost}" if lost else back
+
+
 def _named(spec: Any, key: str) -> Any:
     """An object under its address: a run gives it the name that the plan has for it, and undoing the run keeps that."""
     return dataclasses.replace(spec, **{field_names(spec)[0]: key})
@@ -129,7 +146,7 @@ def _moved(item: Undone, there: Observation | None) -> str:
 
 def _irreversible(item: Undone, kind: ResourceType[Any]) -> str:
     if item.before is None and not (kind.deletable or kind.revocable):
-        return f"a {kind.name} that was created cannot be deleted again; switch it off in the plan"
+        return f"an object of type {kind.name} cannot be deleted; disable it in the plan"
     if item.before is not None and item.after is None and not kind.creatable:
-        return f"a {kind.name} cannot be created"
+        return f"an object of type {kind.name} cannot be created"
     return ""

@@ -10,12 +10,15 @@ from typing import Any
 
 import click
 
+from provisioner.changes import rollback
 from provisioner.cli.groups import Group
 from provisioner.cli.options import complete_runs, output_format
 from provisioner.cli.session import Session
+from provisioner.diagnostics import InputError
 from provisioner.engine import journal
 from provisioner.operations.history import Run, find_journal, find_run, runs_of
 from provisioner.render.escape import visible
+from provisioner.resources import TYPES
 
 tenant_id = click.option(
     "--tenant-id", metavar="ID", help="Read the journal of this tenant; by default that of the profile's tenant."
@@ -77,8 +80,6 @@ def show(session: Session, run: str, tenant_id: str | None, format_: str) -> Non
 
 
 _DONE = {"create": "created", "update": "changed", "delete": "deleted"}
-_BACK = {"create": "delete", "update": "restore", "delete": "create again"}
-"""What undoes an action, in words."""
 
 
 def _told(deed: journal.Deed) -> Iterator[str]:
@@ -103,7 +104,10 @@ def _way_back(facts: Run, deeds: Sequence[journal.Deed]) -> Iterator[str]:
         yield f"There is nothing to roll back: {why}."
         return
     yield f"A rollback (provisioner rollback {facts.run} -o FILE) would do this, where nothing was changed since:"
-    yield from (f"  {_BACK.get(deed.action, deed.action)} {deed.address}" for deed in reversed(made))
+    try:
+        yield from (f"  {sentence}" for sentence in rollback.in_words(rollback.undone(made, TYPES), TYPES))
+    except (InputError, ValueError) as error:
+        yield f"  not known: {error}"
 
 
 @command.command("verify")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from provisioner.changes.rollback import Undone, rollback, undone
+from provisioner.changes.rollback import Undone, in_words, rollback, undone
 from provisioner.model import Absent, Address, Observation, Present, Resource, Unknown
 from provisioner.resources import TYPES
 from provisioner.resources.dkim import Dkim
@@ -127,6 +127,24 @@ def test_the_place_that_a_rule_had_before_it_was_moved_is_told_and_its_fields_co
     assert brought_back(Undone(MARK, resting, after), Present(after))[2] == ()
 
 
+def test_what_a_rollback_does_is_told_in_words_the_last_change_first() -> None:
+    done = [
+        Undone(HQ, None, CONNECTOR),
+        Undone(ERP, OFF, ON),
+        Undone(SIGNING, None, Dkim("contoso.com")),
+        Undone(MARK, TransportRule("mark"), None),
+    ]
+    assert list(in_words(done, TYPES)) == [
+        f"create {MARK} again",
+        f"leave {SIGNING} as it is: an object of type dkim cannot be deleted; disable it in the plan",
+        f"set {ERP} back to its old values",
+        f"delete {HQ}",
+    ]
+    moved = Undone(MARK, TransportRule("mark"), TransportRule("mark", before=frozenset({"First"})))
+    (words,) = in_words([moved], TYPES)
+    assert words.startswith(f"set {MARK} back to its old values; it keeps its place before First")
+
+
 @pytest.mark.parametrize(
     ("item", "there", "words"),
     [
@@ -138,9 +156,9 @@ def test_the_place_that_a_rule_had_before_it_was_moved_is_told_and_its_fields_co
         (
             Undone(SIGNING, None, Dkim("contoso.com", enabled=True)),
             Present(Dkim("contoso.com", enabled=True)),
-            "a dkim that was created cannot be deleted again; switch it off in the plan",
+            "an object of type dkim cannot be deleted; disable it in the plan",
         ),
-        (Undone(ERP, OFF, None), Absent(), "a smtp_auth cannot be created"),
+        (Undone(ERP, OFF, None), Absent(), "an object of type smtp_auth cannot be created"),
     ],
 )
 def test_what_has_moved_or_cannot_come_back_is_told_and_left_alone(
