@@ -47,10 +47,11 @@ def mistakes(error: ValidationError, node: Node, schema: Schema, name: str, nami
     """A diagnostic for each place that is wrong below `node`, which stands for `name` and was checked by `schema`."""
     found: dict[tuple[Location | None, str], Diagnostic] = {}
     for entry in error.errors(include_url=False, include_input=False):
-        place = _Place.of(node, schema, entry["loc"], entry["type"])
+        path = (*entry["loc"], *entry.get("ctx", {}).get("at", ()))
+        place = _Place.of(node, schema, path, entry["type"])
         if place.node.broken:
             continue
-        diagnostic = dataclasses.replace(_told(entry, place, name), address=naming(entry["loc"]))
+        diagnostic = dataclasses.replace(_told(entry, place, name), address=naming(path))
         # The branches of a union complain one by one about one value: the first speaks for all of them.
         found.setdefault((diagnostic.location, diagnostic.id + str(place.lost)), diagnostic)
     yield from found.values()

@@ -33,9 +33,12 @@ _COST = re.compile(r"smtp:(.*);(?!1$)[0-9]+", re.IGNORECASE)
 _WIDEST_PREFIX = 24  # Set-InboundConnector, -SenderIPAddresses
 
 
-def refusal(identifier: LiteralString, what: str, hint: str) -> PydanticCustomError:
-    """A mistake in a value: a stable id, what is wrong, how to fix it."""
-    return PydanticCustomError(identifier, "{what}", {"what": what, "hint": hint})
+def refusal(identifier: LiteralString, what: str, hint: str, at: Sequence[str | int] = ()) -> PydanticCustomError:
+    """A mistake in a value: a stable id, what is wrong, how to fix it.
+
+    `at` is the path of keys and indexes from a value that was checked as a whole to the part that is wrong.
+    """
+    return PydanticCustomError(identifier, "{what}", {"what": what, "hint": hint, "at": tuple(at)})
 
 
 # --- names and addresses ---------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from provisioner.diagnostics import Severity
 from provisioner.model import (
@@ -115,10 +115,18 @@ def _agree(written: ConnectionFilter) -> None:
     for name in _LISTS:
         if len(getattr(written, name) or ()) > MOST_ENTRIES:
             what = f"{name} has more than the {MOST_ENTRIES} entries that a list can have"
-            raise refusal("FILTER-TOO-MANY", what, "write blocks for neighbouring addresses, or use a connector")
-    if both := (written.allow or frozenset()) & (written.block or frozenset()):
-        what = f"{wire_network(min(both))} is in both lists, and the allow list wins"
-        raise refusal("FILTER-BOTH-LISTS", what, "leave it out of one of them")
+            hint = "write blocks for neighbouring addresses, or use a connector"
+            raise refusal("FILTER-TOO-MANY", what, hint, (name,))
+
+
+def _apart(section: dict[str, Any]) -> dict[str, Any]:
+    """An entry of both lists is told at its place in the list that does not count."""
+    allowed = set(section.get("allow", ()))
+    for number, entry in enumerate(section.get("block", ())):
+        if entry in allowed:
+            what = f"{wire_network(entry)} is in both lists, and the allow list wins"
+            raise refusal("FILTER-BOTH-LISTS", what, "leave it out of one of them", ("block", number))
+    return section
 
 
 class ConnectionFilterType(BaseType):
@@ -126,13 +134,16 @@ class ConnectionFilterType(BaseType):
 
     name: ClassVar[str] = "connection_filter"
     section: ClassVar[str] = "connection_filter"
-    section_type: ClassVar[Any] = fields.entry(
-        ConnectionFilter,
-        "ConnectionFilterSection",
-        "The IP Allow List and the IP Block List of the connection filter policy Default.",
-        _agree,
-        more={"exclusive": _EXCLUSIVE},
-    )
+    section_type: ClassVar[Any] = Annotated[
+        fields.entry(
+            ConnectionFilter,
+            "ConnectionFilterSection",
+            "The IP Allow List and the IP Block List of the connection filter policy Default.",
+            _agree,
+            more={"exclusive": _EXCLUSIVE},
+        ),
+        AfterValidator(_apart),
+    ]
     spec: ClassVar[type[ConnectionFilter]] = ConnectionFilter
     contributes: ClassVar[tuple[type[Contribution], ...]] = (AddressFilter,)
     creatable: ClassVar[bool] = False

@@ -218,10 +218,13 @@ def _in_order(section: dict[str, Any]) -> dict[str, Any]:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
         spelled = {caseless(name): name for name in section}
-        loop = " before ".join(spelled.get(form, form) for form in error.args[1])
-        raise refusal(
-            "TRANSPORT-RULE-ORDER", f"the order contradicts itself: {loop}", "take one of these names out"
-        ) from None
+        loop = [
+            spelled[form] for form in reversed(error.args[1])
+        ]  # graphlib lists each behind one that it comes before
+        what, hint = f"the order contradicts itself: {' before '.join(loop)}", "take one of these names out of before"
+        later = [caseless(name) for name in section[loop[0]]["before"]]
+        at = (loop[0], "before", later.index(caseless(loop[1])))
+        raise refusal("TRANSPORT-RULE-ORDER", what, hint, at) from None
     return section
 
 

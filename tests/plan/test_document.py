@@ -39,7 +39,7 @@ from provisioner.plan.document import load, read
 from provisioner.plan.files import line_reader
 from provisioner.plan.schema import schema
 from provisioner.render.diagnostics import render_diagnostics
-from provisioner.resources import TYPES
+from provisioner.resources import TYPES, connection_filter
 from provisioner.resources.base import BaseType
 from tests.clocks import costs
 
@@ -299,6 +299,34 @@ def test_addresses_are_told_with_mistakes_below_a_name(tmp_path: Path) -> None:
 
 
 # --- several files ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (
+            "transport_rules:\n  One: { set_scl: 0, before: [Two] }\n  Two: { set_scl: 0, before: [Other, three] }\n"
+            "  Three: { set_scl: 0, before: [one] }\n",
+            (4, 31, "TRANSPORT-RULE-ORDER", 'transport_rule["One"]'),
+        ),
+        (
+            "connection_filter:\n  allow: [192.0.2.5]\n  block:\n    - 198.51.100.0/24\n    - 192.0.2.5/32\n",
+            (7, 7, "FILTER-BOTH-LISTS", None),
+        ),
+        (
+            f"connection_filter:\n  block: []\n  allow: [{', '.join(f'10.0.{n}.0' for n in range(256))}]\n",
+            (5, 3, "FILTER-TOO-MANY", None),
+        ),
+    ],
+    ids=("order", "both lists", "too many"),
+)
+def test_what_does_not_go_together_is_told_at_the_entry_that_is_wrong(
+    body: str, told: tuple[int, int, str, str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_filter, "MOST_ENTRIES", 255)
+    _, (found,) = read(write(tmp_path, {"plan.yaml": HEAD + body}), TYPES, today=TODAY)
+    assert found.location is not None
+    assert (found.location.line, found.location.column, found.id, found.address) == told
 
 
 def test_what_is_keyed_by_name_is_merged_over_files(tmp_path: Path) -> None:

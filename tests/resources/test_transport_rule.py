@@ -244,5 +244,7 @@ def test_what_a_rule_does_to_mail() -> None:
 
 
 def test_rules_that_must_come_before_each_other_are_named_as_the_plan_spells_them() -> None:
-    with pytest.raises(ValueError, match="the order contradicts itself: Mark before Mark"):
-        declared(KIND, {"Mark": {"before": ["mark"]}})
+    for names, told in ((["Mark"], "Mark before Mark"), (["A", "b", "C"], "A before b before C before A")):
+        section = {n: {"before": [names[(i + 1) % len(names)].lower()]} for i, n in enumerate(names)}
+        with pytest.raises(ValueError, match=f"the order contradicts itself: {told} "):
+            declared(KIND, section)
