@@ -168,8 +168,11 @@ class _Search:
 
 
 def _alike(one: Group, other: Group) -> bool:
-    """Whether two groups name the same sources. An address and a certificate are not the same by being unlike."""
-    if one.sources and other.sources:
+    """Whether two groups of one type name the same sources, or recipients where mail leaves the tenant.
+
+    An address and a certificate may be those of one sender (`Group.meets`), and do not make two connectors alike.
+    """
+    if one.sources:
         return bool(shared(one.networks, other.networks) or shared(one.certificates, other.certificates))
     return one.meets(other)
 

@@ -235,6 +235,24 @@ def test_an_old_mark_on_a_connector_of_other_senders_is_deleted_in_the_same_plan
     assert [f.rule for f in kept.findings] == ["RENAMED-UNCLEAR"]
 
 
+@pytest.mark.parametrize(
+    ("domain", "pending", "told"),
+    [("bank.example", ["new"], ["RENAMED-UNCLEAR"]), ("fund.example", ["new", "old"], [])],
+)
+def test_an_old_mark_on_an_outbound_connector_keeps_it_where_a_missing_one_has_its_recipients(
+    domain: str, pending: list[str], told: list[str]
+) -> None:
+    new, old = (Address("outbound_connector", name) for name in ("new", "old"))
+    body: dict[str, Any] = {"type": "on_premises", "recipient_domains": frozenset({"bank.example"}), "owner": OWNER}
+    wanted = OutboundConnector("new", **body, smart_hosts=frozenset({"new.example"}), owner_key="new")
+    there = OutboundConnector("old", **body, smart_hosts=frozenset({"old.example"}), enabled=True, owner_key="")
+    there = replace(there, recipient_domains=frozenset({domain}))
+    desired = Desired("contoso.onmicrosoft.com", OWNER, {new: Resource(new, wanted)})
+    found = planning.plan(desired, Observed({new: Absent()}, {old: there}), TYPES)
+    assert [c.address.key for c in found.pending] == pending
+    assert [rule for rule in rules(found) if rule == "RENAMED-UNCLEAR"] == told
+
+
 def test_an_old_mark_alone_is_no_change() -> None:
     found = planned([wanted("hq", comment="HQ")], [live("hq", "")])
     assert [c.action for c in found.changes] == [Action.NO_OP]
