@@ -48,8 +48,8 @@ def _tenant(run: Run, name: str, standing: Standing) -> TenantDocument:
 def _cut_off(run: Run) -> ErrorDocument:
     """What to do with a tenant whose worker died during the apply."""
     what = (
-        f"its worker ended before the apply did. `provisioner fleet resume {run.id}` goes on with it; run it on "
-        "the machine where it began, unless the journal is shared"
+        f"its worker died during the apply. Run `provisioner fleet resume {run.id}` on the machine where the apply "
+        "began, or on any machine if the journal is shared"
     )
     return {"kind": "partial", "exit_code": 8, "message": what}
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.engine.locking import LIFETIME_S
 from provisioner.fleet.description import Fleet
 from provisioner.fleet.durable import (
     APPLICATION,
@@ -335,10 +336,19 @@ class Worker:
         for worker, ids in found.items():
             with self._pulse.declared_dead(worker) as dead:
                 for id_ in ids if dead else ():
-                    if self._may_go_on_here(id_):
-                        self.works.give_back(id_, worker)
-                    else:
-                        self._cut_off.add(id_)
+                    self._take_over(id_, worker)
+
+    def _take_over(self, id_: str, worker: str) -> None:
+        """Return one work of a dead worker to the queue, if it may go on here."""
+        begun = self.works.begun(id_)
+        shared = begun is not None and begun["journal"] == "shared"
+        if begun is not None and not shared and begun["machine"] != self._machine:
+            self._cut_off.add(id_)
+            return
+        self.works.give_back(id_, worker)
+        if shared:
+            wait = f"it waits until the lock of the dead worker has expired, {LIFETIME_S:.0f} seconds at most"
+            self.note(f"{id_.split('/')[1]}: the apply of a worker that died goes on; {wait}")
 
     def _take_up(self, mine: Sequence[str]) -> None:
         """Return works to the queue that are this worker's by the store, and are not done here.
@@ -352,7 +362,3 @@ class Worker:
         for id_, since in self._left.items():
             if now - since >= GRACE_S:
                 self.works.give_back(id_, self.id)
-
-    def _may_go_on_here(self, id_: str) -> bool:
-        begun = self.works.begun(id_)
-        return begun is None or begun["journal"] == "shared" or begun["machine"] == self._machine

@@ -82,6 +82,8 @@ def next_steps(report: FleetReport) -> Iterator[str]:
         )
     if states.get("failed") or states.get("incomplete"):
         yield f"To try again what failed: {resume} --retry"
+    if states.get("cut_off"):
+        yield f"To continue what was cut off, on the machine where it began or with a shared journal: {resume}"
 
 
 # --- HTML ------------------------------------------------------------------------------------------------------------

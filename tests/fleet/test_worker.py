@@ -180,7 +180,7 @@ def test_an_apply_that_was_cut_off_goes_on_elsewhere_only_with_a_shared_journal(
         (tenant,) = here.report("cut")["tenants"]
         assert tenant["state"] == "cut_off", "who only looks sees that its worker is dead"
         assert tenant["error"]
-        assert "`provisioner fleet resume cut` goes on with it" in tenant["error"]["message"]
+        assert "Run `provisioner fleet resume cut` on the machine where the apply began" in tenant["error"]["message"]
         found = here.work(fleet, run, 1, desk.Surroundings(profiles, tmp_path / "state"))
         (tenant,) = found["tenants"]
         assert tenant["state"] == state
@@ -316,6 +316,29 @@ def test_a_worker_says_now_and_then_how_far_its_run_is(tmp_path: Path, fleet: de
             worker._tell(run, look(run, {"a": [Work(0, "PENDING")]}))
             clock.pause(20)
     assert notes == [f"run {run.id}: 2 tenants: 1 queued, 1 running."]
+
+
+@pytest.mark.parametrize(
+    ("begun", "goes_on", "says"),
+    [
+        (None, True, ""),
+        ({"machine": "here", "journal": "own"}, True, ""),
+        ({"machine": "elsewhere", "journal": "own"}, False, ""),
+        ({"machine": "elsewhere", "journal": "shared"}, True, "until the lock of the dead worker has expired, 90 s"),
+    ],
+)
+def test_the_work_of_a_dead_worker_goes_on_where_the_journal_is(
+    begun: dict[str, str] | None, goes_on: bool, says: str, tmp_path: Path, fleet: description.Fleet
+) -> None:
+    given, notes = list[str](), list[str]()
+    with desk.opened(f"sqlite:{tmp_path / 'store.sqlite'}", tmp_path / "state") as here:
+        worker = Worker(Hands(fleet, here.store, nobody, tmp_path / "state"), here.works, 1, notes.append)
+        works: Any = SimpleNamespace(begun=lambda _: begun, give_back=lambda id_, _: given.append(id_))
+        worker.works, worker._machine = works, "here"
+        worker._take_over("run/contoso/1", "dead")
+    assert (given, worker._cut_off) == ((["run/contoso/1"], set()) if goes_on else ([], {"run/contoso/1"}))
+    assert bool(notes) is bool(says)
+    assert all(note.startswith("contoso: ") and says in note for note in notes)
 
 
 def test_what_was_claimed_before_its_run_was_cancelled_does_not_begin(tmp_path: Path, fleet: description.Fleet) -> None:

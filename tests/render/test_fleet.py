@@ -68,6 +68,11 @@ def test_a_plan_shows_the_digests_that_can_be_approved() -> None:
         (["planned"], "finished", ["1 change set waits for approval"]),
         (["waiting_for_approval", "waiting_for_approval"], "waiting", ["2 change sets wait for approval"]),
         (["incomplete", "not_begun"], "stopped", ["To try again what failed"]),
+        (
+            ["cut_off"],
+            "waiting",
+            ["To continue what was cut off, on the machine where it began or with a shared journal"],
+        ),
         (["failed", "planned"], "running", []),
         (["failed", "cancelled"], "cancelled", []),
         (["applied"], "finished", []),
@@ -75,7 +80,7 @@ def test_a_plan_shows_the_digests_that_can_be_approved() -> None:
 )
 def test_the_commands_that_go_on_are_named(states: list[str], state: str, expected: list[str]) -> None:
     lines = list(fleet.next_steps(report(*(tenant("t", state=s) for s in states), state=state)))
-    assert [line.partition(": provisioner fleet resume abc --")[0] for line in lines] == expected
+    assert [line.partition(": provisioner fleet resume abc")[0] for line in lines] == expected
 
 
 def test_the_page_fetches_nothing_and_has_a_row_for_each_tenant() -> None:
