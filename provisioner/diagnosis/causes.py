@@ -429,6 +429,14 @@ CAUSES: tuple[Cause, ...] = (
     Cause("recipient-mailbox-full", "the recipient's mailbox is full", "the recipient has to make room", "later", NDR),
     Cause("recipient-invalid", "the recipient is not valid", "correct the address", "no", NDR),
     Cause(
+        "recipient-domain-unserved",
+        "the recipient's domain belongs to a tenant of Microsoft 365 without a subscription that has mail, so nobody "
+        "takes mail for it there (often a domain whose MX record points to Exchange Online too early)",
+        "correct the address; if the domain is yours, license the tenant or correct the MX record",
+        "no",
+        LOGS,
+    ),
+    Cause(
         "recipient-restricted",
         "the recipient (mailbox, group, folder or contact) takes mail only from senders inside the "
         "organization or on its list",
@@ -630,6 +638,13 @@ CAUSES: tuple[Cause, ...] = (
         "helo-on-spamhaus",
         "the name that the client gives in HELO or EHLO is on the public block list Spamhaus",
         "give a name of your own that leads back to the address, or have it delisted at spamhaus.org",
+        "no",
+        LOGS,
+    ),
+    Cause(
+        "sender-on-spamhaus",
+        "the domain of the envelope sender is on the public block list Spamhaus",
+        "find out what was sent in its name, then have it delisted at spamhaus.org",
         "no",
         LOGS,
     ),

@@ -86,7 +86,7 @@ def _typed_user(lines: Sequence[str]) -> str:
 
 
 def addresses(text: str) -> Iterator[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    for found in re.findall(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])", text):
+    for found in re.findall(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])|(?<=\[)[0-9a-fA-F:]{4,39}(?=\])", text):
         try:
             yield ipaddress.ip_address(found)
         except ValueError:

@@ -179,20 +179,26 @@ def _cut(codes: Sequence[str], squashed: str) -> Iterator[Sign]:
 
 
 _MICROSOFT_NETWORKS = tuple(
-    ipaddress.IPv4Network(text)  # Exchange Online's own (Microsoft 365 URLs and IP address ranges, ids 1, 9, 10)
+    ipaddress.ip_network(text)  # Exchange Online's own (Microsoft 365 URLs and IP address ranges, ids 1, 9, 10)
     for text in ("40.92.0.0/15", "40.96.0.0/13", "40.104.0.0/15", "40.107.0.0/16", "52.96.0.0/14", "52.100.0.0/14",
                  "52.238.78.88/32", "104.47.0.0/17", "132.245.0.0/16", "13.107.6.152/31", "13.107.18.10/31",
-                 "13.107.128.0/22", "23.103.160.0/20", "150.171.32.0/22", "204.79.197.215/32")
+                 "13.107.128.0/22", "23.103.160.0/20", "150.171.32.0/22", "204.79.197.215/32",
+                 "2603:1006::/40", "2603:1016::/36", "2603:1026::/36", "2603:1036::/36", "2603:1046::/36",
+                 "2603:1056::/36", "2a01:111:f400::/48", "2a01:111:f403::/48")
 )  # fmt: skip
 _NO_ANSWER = re.compile(
-    r"ETIMEDOUT|timed?[ -]?out|ECONNREFUSED|connection refused|actively refused|no route to host|EHOSTUNREACH"
+    # "timeout=300" is a setting.
+    r"ETIMEDOUT|timed?[ -]?out(?![\"']?\s?[=:]\s?\d+\s?(?:m?s\b|[,;)\]}]|$))"
+    r"|ECONNREFUSED|connection refused|actively refused|no route to host|EHOSTUNREACH"
     r"|ENETUNREACH|failed to respond|not properly respond|could not connect|couldn't connect|can't connect"
-    r"|cannot connect|unable to connect|connection failed|network is unreachable|host is unreachable|failed to connect"
-    r"|connect error 100|(?:587|465|25)\)?: connect: (?:permission denied|operation not permitted)"
-    # Windows in German, French and Spanish: WSAETIMEDOUT, WSAECONNREFUSED
+    r"|cannot connect|unable to connect|(?<!tls )connection failed|network is unreachable|host is unreachable"
+    r"|failed to connect|connect error 100|(?:587|465|25)\)?: connect: (?:permission denied|operation not permitted)"
+    # Windows in German, French, Spanish, Italian and Dutch: WSAETIMEDOUT, WSAECONNREFUSED
     r"|nach einer bestimmten zeitspanne nicht (?:richtig|ordnungsgemäß) reagiert|verbindung verweigerte"
     r"|n'a pas répondu convenablement|l'a expressément refusée"
-    r"|no respondió adecuadamente tras un periodo|denegó expresamente dicha conexión",
+    r"|no respondió adecuadamente tras un periodo|denegó expresamente dicha conexión"
+    r"|risposta non corretta della parte connessa|rifiuto persistente del computer di destinazione"
+    r"|niet correct heeft geantwoord na een bepaalde tijd|doelcomputer de verbinding actief heeft geweigerd",
     re.IGNORECASE,
 )
 _NO_HOST = re.compile(
@@ -200,16 +206,23 @@ _NO_HOST = re.compile(
     r"|could not resolve|couldn't resolve|unknown ?(?:smtp )?host|name resolution|getaddrinfo failed|host not found"
     r"|cannot locate host|(?:name|host) could not be (?:resolved|found)|server misbehaving|NXDOMAIN|SERVFAIL"
     r"|no address associated|lookup \S+ on \S+:53|could not find host|unable to resolve"
-    # .NET in German, French, Spanish and Italian
+    # .NET in German, French, Spanish, Italian and Dutch
     r"|(?:remotename|hostname) konnte nicht aufgelöst werden|nom distant n'a pas pu être résolu"
-    r"|no se puede resolver el nombre remoto|impossibile risolvere il nome remoto",
+    r"|no se puede resolver el nombre remoto|impossibile risolvere il nome remoto"
+    r"|externe naam (?:kan niet worden|niet) om(?:gezet|zetten)",
     re.IGNORECASE,
 )
 _DROPPED = re.compile(
     r"forcibly closed|connection reset|ECONNRESET|unexpectedly closed|unexpectedly disconnected|lost connection"
-    r"|connection lost|closed the connection|broken pipe|EPIPE|server terminated the connection",
+    r"|connection lost|closed (?:the )?connection|broken pipe|EPIPE|server terminated the connection"
+    r"|net_io_connectionclosed"
+    # Windows in German, French, Spanish, Italian and Dutch: WSAECONNRESET
+    r"|vom remotehost geschlossen|fermée par l'hôte distant|interrupción de una conexión existente"
+    r"|interrotta forzatamente dall'host remoto|geforceerd gesloten door de externe host",
     re.IGNORECASE,
 )
+# JavaMail's word for the code that a server greeted with; -1 stands for none.
+_GREETING = re.compile(r"could not connect to smtp host: .{1,300}, response: ?([45]\d\d)\b", re.IGNORECASE)
 _PORT = re.compile(r"(?::|port[ =:,]{0,3})(25|465|587)\b|[\] ](25|465|587)(?=[\s,;)\]]|$)")
 _BLOCKED = {"465": "port-465", "25": "port-25-blocked", "587": "port-587-blocked"}
 
@@ -222,6 +235,9 @@ def _of_connection(line: str, *, meant: bool) -> Candidate | None:
         return Candidate("host-not-found", EXPLICIT, line)
     if not (named or any(_is_microsoft(ip) for ip in addresses(line))):
         return None
+    greeting = _GREETING.search(line)
+    if greeting:
+        return Candidate("receiver-not-available", GENERIC, line) if greeting[1] == "421" else None
     if _NO_ANSWER.search(line):
         ports = _PORT.search(lower)
         port = (ports[1] or ports[2]) if ports else _usual_port(lower)
@@ -245,4 +261,4 @@ def _usual_port(lower: str) -> str:
 
 
 def _is_microsoft(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    return isinstance(ip, ipaddress.IPv4Address) and any(ip in network for network in _MICROSOFT_NETWORKS)
+    return any(ip in network for network in _MICROSOFT_NETWORKS if network.version == ip.version)

@@ -38,7 +38,7 @@ _SOFT_BREAK = re.compile(r"^(?![^\w\n]{0,40}(?:[CS]\b[^\w\n]{0,40})?[A-Za-z0-9+/
 
 def readable(text: str) -> list[str]:
     """The lines of a text without its wrappings: mail, quoted-printable, HTML, escapes, folds, split replies."""
-    text = text[:_MOST_CHARACTERS]
+    text = re.sub(r"\r\n?", "\n", text[:_MOST_CHARACTERS])
     if _MAIL_HEADER.search(text[:4000]):
         text = _mail_text(text)
     text = _SOFT_BREAK.sub(r"\1", text)
@@ -51,7 +51,7 @@ def readable(text: str) -> list[str]:
     text = re.sub(r"#012|\\r\\n|\\n(?![a-z]{3,})|\u2028", "\n", text)
     text = re.sub(r"\\u(?!d[89a-f])([0-9a-f]{4})", lambda m: chr(int(m[1], 16)), text, flags=re.IGNORECASE)
     text = text.replace("\\'", "'").replace('\\"', '"').translate(_TYPOGRAPHY)
-    folded = _unfolded(text.replace("\r\n", "\n").split("\n"))
+    folded = _unfolded(text.split("\n"))
     lines = [re.sub(r"[ \t\x00-\x08\x0b-\x1f]+", " ", line[:MOST_IN_A_LINE]).strip() for line in folded]
     return list(_joined([line for line in lines if line][:_MOST_LINES]))
 

@@ -57,6 +57,8 @@ SERVICES: tuple[tuple[str, str], ...] = (
     ("proofpoint", "Proofpoint"),
     ("psmtp", "Postini"),
     ("barracuda", "Barracuda"),
+    ("cuda_nsu", "Barracuda"),
+    ("cudaweb", "Barracuda"),
     ("messagelabs", "Symantec Email Security.cloud"),
     ("cloudmark", "a server that asks Cloudmark"),
     ("hornetsecurity", "Hornetsecurity"),
@@ -126,7 +128,7 @@ WORDINGS: tuple[tuple[re.Pattern[str], str], ...] = (
         r"in (?:local|virtual|relay)\b.{0,20} table",
         r"queued as [0-9a-f]{8,}",
         r"\b5\d\d (?:5\.\d\.\d )?error: (?!\d)",
-        r"\b4\d\d (?:4\.\d\.\d )?error: (?!\d)",
+        r"\b4\d\d (?:4\.\d\.\d )?(?:[\w.\-]{3,80} )?error: (?!\d)",
         r"tls not available due to local problem",
         r"temporary authentication failure: ",
         r"sasl \w+ authentication failed: (?:ugfzc3dvcmq6|vxnlcm5hbwu6|authentication failure)",
@@ -146,7 +148,8 @@ WORDINGS: tuple[tuple[re.Pattern[str], str], ...] = (
     *_w(
         "Gmail",
         r"log ?in (?:with|via) your web browser|application-specific password required|username and password not accep",
-        r"gmail requires all senders|out of storage space|our system has detected that this message|5\.7\.9\b",
+        r"gmail requires all senders|this mail is unauthenticated, which poses a security risk",
+        r"out of storage space|our system has detected that this message|5\.7\.9\b",
         r"the email account that you tried to reach",
     ),
     *_w(

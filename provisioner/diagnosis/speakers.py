@@ -24,6 +24,8 @@ _DOMAINS = "|".join(map(re.escape, MAIL_DOMAINS))
 _MARK = re.compile(
     rf"\.prod\.(?:protection\.)?(?:{_DOMAINS})"
     r"|\bas\(?\d{4,}\)?|\[hostname=[a-z0-9]{8,}\.|\baadsts\d{5,}"
+    # The parts of Exchange, which no other server has.
+    r"|\b(?:resolver\.(?:adr|rst|fwd)|storedrv\.\w+|transport\.rules|queue\.expired|smtpsend\.\w+)\b"
     # The number that consumer Outlook.com's own servers end an answer with.
     r"|\(-\d{6,}:\d+:-\d+\)"
     # What Exchange Online says about a server outside, whose own words follow.
