@@ -42,11 +42,14 @@ def stored_time(value: object) -> dt.datetime | None:
     if not isinstance(value, str):
         return None
     classic = _CLASSIC.fullmatch(value)
-    if classic:
-        return _EPOCH + dt.timedelta(milliseconds=int(classic["ms"]))
-    if not _ISO.fullmatch(value):
+    try:
+        if classic:
+            return _EPOCH + dt.timedelta(milliseconds=int(classic["ms"]))
+        if not _ISO.fullmatch(value):
+            return None
+        moment = dt.datetime.fromisoformat(value)
+    except (ValueError, OverflowError):  # no such day, or after the year 9999
         return None
-    moment = dt.datetime.fromisoformat(value)
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from provisioner.sandbox.clock import stored_time
+from provisioner.sandbox.clock import stored_time, wire_time
 from provisioner.sandbox.public_dns import asked_for, of_the_service
 
 _NOUNS: Mapping[str, str] = {
@@ -30,6 +30,12 @@ _NOUNS: Mapping[str, str] = {
     "transport_rule": "TransportRule",
 }
 _OTHERS = frozenset({"tenant_details", "domain_settings", "spf_records", "dkim_records", "dmarc_records"})
+
+
+def raw_of(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The export in a file of results, which has it under `Raw` (ScubaGear PR 1316: the default); else the document."""
+    raw = document.get("Raw")
+    return raw if isinstance(raw, Mapping) and is_export(raw) else document
 
 
 def is_export(document: Mapping[str, Any]) -> bool:
@@ -126,7 +132,7 @@ def _organization(
     return {
         "id": details.get("TenantId"),
         "displayName": details.get("DisplayName"),
-        "createdDateTime": None if created is None else created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "createdDateTime": None if created is None else f"{wire_time(created)[:19]}Z",
         "onPremisesSyncEnabled": extra.get("OnPremisesSyncEnabled"),
         "countryLetterCode": extra.get("CountryLetterCode"),
         "tenantType": extra.get("TenantType", "AAD"),

@@ -59,7 +59,7 @@ def in_text(value: Any) -> str:
         case Mapping():
             return "System.Collections.Hashtable"
         case dt.datetime():
-            return value.strftime("%m/%d/%Y %H:%M:%S")
+            return f"{value:%m/%d}/{value.year:04d} {value:%H:%M:%S}"  # %Y does not pad the years before 1000
         case Shown(properties=own) if value.type == ERROR_RECORD:
             return in_text(own["Exception"].properties["Message"])
         case Shown(properties=own) if value.type.startswith("Deserialized."):

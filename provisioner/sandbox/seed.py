@@ -59,6 +59,8 @@ def load_seed(source: Any) -> Seed:
     if isinstance(document, list):
         if (rows := listings.converted(document)) is not None:
             return _Document({"sandbox": FORMAT, **rows}, exact=True)
+        if not document:
+            raise ValueError("it is an empty list: the cmdlet returned nothing, so there is nothing to load")
         raise ValueError(
             "the columns of these rows do not say which cmdlet returned them: "
             'write {"sandbox": 1, "objects": {"InboundConnector": [...]}} around them'
@@ -69,6 +71,7 @@ def load_seed(source: Any) -> Seed:
         return _Dump(document)
     if "sandbox" in document:
         return _Document(_checked(document))
+    document = exports.raw_of(document)
     if exports.is_export(document):
         return _Document({"sandbox": FORMAT, **exports.convert(document)}, exact=True)
     if (rows := listings.converted(document)) is not None:

@@ -22,6 +22,7 @@ from provisioner.sandbox.cmdlets.running import NOUNS
 from provisioner.sandbox.tenant import FORMAT, Row
 
 _DEEPEST = 100
+_AS_IT_IS = "export with ConvertTo-Json -Depth 4 or Export-Clixml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,10 @@ def read(path: Path) -> Any:
 
 def of_text(name: str, text: str) -> Any:
     """What the text of a file holds: a document, or `Converted`. Raises ValueError."""
+    if not text.strip():
+        raise ValueError("it is empty")
+    if name.lower().endswith(".csv"):
+        raise ValueError(f"a CSV has neither lists nor types: {_AS_IT_IS}")
     if text.lstrip()[:1] == "<":
         return Converted(_of_clixml(text), exact=True)
     if name.lower().endswith(".ps1") or _CONFIGURATION.search(text):
@@ -231,6 +236,12 @@ _RESOURCES: Mapping[str, tuple[str, str]] = {
 }
 """Kinds of Microsoft365DSC, with our noun and the column that their key is."""
 
+_PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    "KeySize": ("Selector1KeySize", "Selector2KeySize"),
+    "MakeDefault": ("IsDefault",),
+}
+"""Parameters of New- and Set- whose columns Get- names otherwise."""
+
 # What says how Microsoft365DSC signs in and what it does, and nothing about the object.
 _OF_THE_TOOL = frozenset({
     "accesstokens", "applicationid", "applicationsecret", "certificatepassword", "certificatepath",
@@ -240,8 +251,8 @@ _OF_THE_TOOL = frozenset({
 _CONFIGURATION = re.compile(r"^\s*Configuration\s+\w+", re.IGNORECASE | re.MULTILINE)
 _BLOCK = re.compile(r"^\s*(?P<kind>[A-Z]{2,}\w+)\s+(?:\"[^\"\n]*\"|'[^'\n]*')\s*\{", re.MULTILINE)
 _TOKEN = re.compile(
-    r"\s*(?:#[^\n]*|(?P<text>\"(?:`.|\"\"|[^\"`])*\"|'(?:''|[^'])*')|(?P<open>@\()|(?P<mark>[(){}=;,])"
-    r"|(?P<word>[^\s(){}=;,]+))"
+    r"\s*(?:#[^\n]*|(?P<here>@(?P<quote>[\"'])[ \t\r]*\n(?s:.*?)(?<=\n)(?P=quote)@)|(?P<table>(?:@|MSFT_\w+\s*)\{)"
+    r"|(?P<text>\"(?:`.|\"\"|[^\"`])*\"|'(?:''|[^'])*')|(?P<open>@\()|(?P<mark>[(){}=;,])|(?P<word>[^\s(){}=;,]+))"
 )
 
 
@@ -256,6 +267,9 @@ def _of_resources(resources: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[st
         if kind in _RESOURCES and str(settings.get("Ensure", "Present")).lower() != "absent":
             noun, key = _RESOURCES[kind]
             row = {name: value for name, value in settings.items() if name.lower() not in _OF_THE_TOOL}
+            for name in set(row) & set(_PARAMETERS):
+                value = row.pop(name)
+                row.update(dict.fromkeys(_PARAMETERS[name], value))
             identity = row.pop("Identity", None)
             if key and identity is not None:
                 row.setdefault(key, identity)
@@ -294,20 +308,34 @@ def _tokens(text: str, at: int) -> Iterator[tuple[str, str]]:
 
 
 def _setting(tokens: Iterator[tuple[str, str]]) -> Any:
-    """One value: a text, a word (`$True`, a number, a reference), or a list of them."""
+    """One value: a text, a word (`$True`, a number, a reference), a table (which is passed over), or a list of them."""
     kind, token = next(tokens)
+    if kind == "table":
+        return _passed_over(tokens)
     if kind == "open":
         items: list[Any] = []
         for kind, token in tokens:
             if token == ")":  # noqa: S105 - a bracket
                 break
-            if token not in {",", ";"}:
+            if kind == "table":
+                _passed_over(tokens)
+            elif token not in {",", ";"}:
                 items.append(_literal(kind, token))
         return items
     return _literal(kind, token)
 
 
+def _passed_over(tokens: Iterator[tuple[str, str]]) -> None:
+    """Up to the end of a table (`@{ … }`, an instance of MSFT_…), which may hold others."""
+    depth = 1
+    while depth:
+        kind, token = next(tokens)
+        depth += (kind == "table" or token == "{") - (token == "}")  # noqa: S105 - braces
+
+
 def _literal(kind: str, token: str) -> Any:
+    if kind == "here":
+        return re.sub(r"\r?\n", "\n", token[2:-2].partition("\n")[2]).rstrip("\n")
     if kind == "text":
         inner = token[1:-1]
         return inner.replace("''", "'") if token[0] == "'" else re.sub(r"`(.)", r"\1", inner.replace('""', '"'))

@@ -100,7 +100,8 @@ def moment(value: object) -> str:
     try:
         found = dt.datetime.fromisoformat(text)
         aware = found if found.tzinfo else found.replace(tzinfo=dt.UTC)
-        return f"{aware.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
+        utc = aware.astimezone(dt.UTC).replace(tzinfo=None)
+        return f"{utc.isoformat(timespec='seconds')}Z"  # %Y does not pad the years before 1000
     except (ValueError, OverflowError):
         return ""
 

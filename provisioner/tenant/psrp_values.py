@@ -96,4 +96,5 @@ def _utc(text: str) -> str:
         moment = dt.datetime.fromisoformat(found[1] + found[3]).astimezone(dt.UTC)
     except (ValueError, OverflowError):  # no such day, or before the year 1 in UTC
         return text
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{(found[2] or '').ljust(7, '0')}Z"
+    whole = moment.replace(tzinfo=None).isoformat(timespec="seconds")  # %Y does not pad the years before 1000
+    return f"{whole}.{(found[2] or '').ljust(7, '0')}Z"

@@ -260,7 +260,7 @@ def test_yaml_words_and_dates_stay_what_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("document", "told"),
     [
-        ([], "the columns of these rows"),
+        ([], "an empty list"),
         ("text", "mapping"),
         ({}, "neither"),
         ({"sandbox": 2}, "sandbox: 2"),
@@ -329,21 +329,50 @@ CONNECTOR = {
 }  # fmt: skip
 
 
+CAMEL = {name[:1].lower() + name[1:]: value for name, value in CONNECTOR.items()}
+JOINED = {**CONNECTOR, "SenderIPAddresses": "192.0.2.5 192.0.2.6", "EFUsers": {}}
+REMOTE = {**CONNECTOR, "ConnectorType": {"value": 1, "Value": "OnPremises"}, "ConnectorType@data.type": "System.Enum"}
+ANSWER = {"@odata.context": "https://outlook.office365.com/", "@adminapi.warnings": [], "value": [CONNECTOR]}
 WRAPPED = {**CONNECTOR, "SenderIPAddresses": {"value": ["192.0.2.5"], "Count": 1}, "EFUsers": {"value": [], "Count": 0}}
 
 
-@pytest.mark.parametrize("form", ["list", "one", "windows powershell", "wrapped columns"])
-def test_what_one_cmdlet_returned_is_known_by_its_columns(form: str, tmp_path: Path) -> None:
-    wrapped = {"value": [CONNECTOR], "Count": 1}
-    forms = {"list": [CONNECTOR], "one": CONNECTOR, "windows powershell": wrapped, "wrapped columns": [WRAPPED]}
-    document = forms[form]
+@pytest.mark.parametrize(
+    "document",
+    [
+        [CONNECTOR],
+        CONNECTOR,
+        {"value": [CONNECTOR], "Count": 1},  # Windows PowerShell
+        [WRAPPED],
+        [CONNECTOR, None],
+        [CAMEL],
+        [REMOTE],
+        ANSWER,
+        {"Get-InboundConnector": CONNECTOR, "TransportConfig": {"SmtpClientAuthenticationDisabled": True}},
+        {
+            "MetaData": {"Tool": "ScubaGear"},
+            "Results": {},
+            "Raw": {"inbound_connectors": [{**CONNECTOR, "SenderIPAddresses": ["192.0.2.5"]}]},
+        },
+    ],
+    ids=lambda document: json.dumps(document)[:60],
+)
+def test_what_one_cmdlet_returned_is_known_by_its_columns(document: Any, tmp_path: Path) -> None:
     (tmp_path / "connectors.json").write_bytes(json.dumps(document).encode("utf-16"))
     tenant = Tenant()
     for seed in ({"sandbox": 1}, tmp_path / "connectors.json"):
         tenant.merge(load_seed(seed))
     (row,) = get(tenant, "Get-InboundConnector")
-    assert (row["Name"], row["SenderIPAddresses"], row["RequireTls"]) == ("hq", ["192.0.2.5"], True)
-    assert row["EFUsers"] == []
+    shown = (row["Name"], row["ConnectorType"], row["SenderIPAddresses"], row["RequireTls"], row["EFUsers"])
+    assert shown == ("hq", "OnPremises", ["192.0.2.5"], True, [])
+
+
+def test_entries_that_powershell_joined_are_a_list_again_and_lost_ones_are_refused() -> None:
+    tenant = Tenant()
+    tenant.merge(load_seed([JOINED]))
+    (row,) = get(tenant, "Get-InboundConnector")
+    assert (row["SenderIPAddresses"], row["EFUsers"]) == (["192.0.2.5", "192.0.2.6"], [])
+    with pytest.raises(ValueError, match=r"SenderIPAddresses holds 'System\.Object.*ConvertTo-Json -Depth 4"):
+        load_seed([{**CONNECTOR, "SenderIPAddresses": "System.Object[]"}])
 
 
 @pytest.mark.parametrize("odd", [[{"a": 1}], [{}], [3], {"value": [], "Count": 0}, {"Name": "x", "Enabled": True}])

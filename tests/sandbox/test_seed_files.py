@@ -44,6 +44,8 @@ Configuration M365TenantConfig
         {
             ApplicationId                = $ConfigurationData.NonNodeData.ApplicationId;
             Comment                      = "the ""old"" one; with a }";
+            Rows                         = @( MSFT_Row { Name = "a }"; Inner = @{ b = 1 } } MSFT_Row { Name = "b" } );
+            ScanAndDropRecipients        = @();
             ConnectorType                = "OnPremises";
             Enabled                      = $True;
             Ensure                       = "Present";
@@ -55,7 +57,16 @@ Configuration M365TenantConfig
         }
         EXOInboundConnector "gone" { Identity = "gone"; Ensure = "Absent" }
         EXOTransportConfig "EXOTransportConfig" { IsSingleInstance = "Yes"; SmtpClientAuthenticationDisabled = $False; }
-        EXODkimSigningConfig 'dkim' { Identity = 'contoso.com'; Enabled = $false }
+        EXODkimSigningConfig 'dkim' { Identity = 'contoso.com'; Enabled = $false; KeySize = 2048 }
+        EXOInboundConnector "here"
+        {
+            Comment                      = @"
+two lines
+with a } and a "quote"
+"@
+            ConnectorType                = "OnPremises"
+            Identity                     = "here";
+        }
         TeamsMeetingPolicy "other" { Identity = "Global" }
     }
 }
@@ -111,14 +122,16 @@ def test_clixml_that_nests_too_deep_is_refused(tmp_path: Path) -> None:
 def test_a_configuration_of_microsoft365dsc_is_a_seed(tmp_path: Path) -> None:
     tenant = loaded(tmp_path / "M365TenantConfig.ps1", DSC)
     connectors = rows(tenant, "Get-InboundConnector")
-    assert list(connectors) == ["HQ relay"]
+    assert list(connectors) == ["HQ relay", "here"]
+    here = connectors["here"]
+    assert (here["Comment"], here["ConnectorType"]) == ('two lines\nwith a } and a "quote"', "OnPremises")
     hq = connectors["HQ relay"]
     assert (hq["Comment"], hq["SenderIPAddresses"]) == ('the "old" one; with a }', ["192.0.2.1", "192.0.2.2"])
     assert not {"Ensure", "ApplicationId", "TenantId"} & set(hq)
     assert hq["RequireTls"] is not None  # what the configuration does not manage has the service's default
     (transport,) = run_cmdlet(tenant, ADMIN, "Get-TransportConfig", {}).rows
     assert transport["SmtpClientAuthenticationDisabled"] is False
-    assert "contoso.com" in rows(tenant, "Get-DkimSigningConfig")
+    assert rows(tenant, "Get-DkimSigningConfig")["contoso.com"]["Selector2KeySize"] == 2048
 
 
 def test_a_report_of_microsoft365dsc_is_a_seed(tmp_path: Path) -> None:
@@ -139,7 +152,9 @@ def test_a_report_of_microsoft365dsc_is_a_seed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.csv", "Name,Enabled\nhq,True\n", "a seed is a mapping"),
+        ("a.csv", "Name,Enabled\nhq,True\n", "neither lists nor types: export with ConvertTo-Json"),
+        ("a.json", "", "it is empty"),
+        ("a.json", "[]", "empty list"),
         ("a.json", '"text"', "a seed is a mapping"),
         ("a.xml", "<html></html>", "its root is <html>"),
         ("a.xml", "<Objs", "not XML"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +24,7 @@ from provisioner.senders.inventory import (
     document,
 )
 from provisioner.senders.merging import Knowledge, judged, merged
-from provisioner.senders.observing import Observation, counted
+from provisioner.senders.observing import Observation, counted, moment
 
 _PERIOD = ("contoso.onmicrosoft.com", "2026-08-25T00:00:00Z", "2026-11-23T00:00:00Z")
 _SCAN, _FAX, _HQ, _PLANT = "scan@contoso.com", "fax@contoso.com", "203.0.113.9", "203.0.113.20"
@@ -196,3 +197,20 @@ def test_nothing_is_lost(observations: list[Observation]) -> None:
             for s in senders
         )
     assert not any((*messages.values(), *logins.values(), *failures.values()))
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("2026-11-05T08:01:22.1234567", "2026-11-05T08:01:22Z"),
+        ("2026-11-05 08:01:22", "2026-11-05T08:01:22Z"),
+        ("2026-11-05T08:01:22+02:00", "2026-11-05T06:01:22Z"),
+        ("11/5/2026", "2026-11-05T00:00:00Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+        ("0001-01-01T00:00:00+02:00", ""),
+        ("2026-02-30", ""),
+        (None, ""),
+    ],
+)
+def test_a_time_of_the_wire_is_a_moment_of_the_inventory(told: object, expected: str) -> None:
+    assert moment(told) == expected
