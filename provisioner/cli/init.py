@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from provisioner.cli.session import Session
+from provisioner.cli.session import Session, settings_files
 from provisioner.operations.connection import run
 from provisioner.operations.exporting import export
 from provisioner.operations.manual import place
@@ -15,7 +15,7 @@ from provisioner.render.escape import visible
 
 _NEXT = """
 Next steps:
-  1. Register an application in Entra and give it a role: {page} has the commands.{id}
+  1. {first}
   2. provisioner --profile {profile} doctor plans
   3. provisioner --profile {profile} plan plans
 Without a tenant: provisioner sandbox start --detach, then provisioner --profile sandbox plan plans
@@ -48,9 +48,11 @@ def command(
     tenant = tenant or (session.profile.tenant if from_tenant else "") or _asked(session, "--tenant", "Initial domain")
     owner = owner or _asked(session, "--owner", "Owner of the plan, such as mail-platform/prod")
     plan = run(export(session, owner=owner)).text if from_tenant else ""
-    profile = session.profile_name or "prod"
-    done = start(folder, Wanted(tenant, owner, profile, client_id, pipeline or "", plan))
-    session.result(_text(done) + _NEXT.format(profile=profile, id=_id(done, client_id), page=place("first-tenant.md")))
+    profile = session.chosen or "prod"
+    known = not pipeline and profile in settings_files().profile_names(folder)
+    done = start(folder, Wanted(tenant, owner, profile, client_id, pipeline or "", plan, settings=not known))
+    first = f"The profile {visible(profile)} exists and is used as it is." if known else _registration(done, client_id)
+    session.result(_text(done) + _NEXT.format(profile=profile, first=first))
 
 
 def _asked(session: Session, option: str, question: str) -> str:
@@ -65,7 +67,8 @@ def _text(done: Started) -> str:
     return "\n".join([*lines, *(f"Kept as it is: {visible(name)}" for name in done.kept)]) + "\n"
 
 
-def _id(done: Started, client_id: str) -> str:
+def _registration(done: Started, client_id: str) -> str:
+    text = f"Register an application in Entra and give it a role: {place('first-tenant.md')} has the commands."
     if client_id or "provisioner.toml" not in done.written:
-        return ""
-    return f"\n     Put its id into provisioner.toml, where {NO_APPLICATION} stands."
+        return text
+    return f"{text}\n     Put its id into provisioner.toml, where {NO_APPLICATION} stands."

@@ -76,7 +76,11 @@ _IGNORED = ("changes.json", "review.html", "comment.md", ".provisioner/")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a new folder is for. `plan` is the text of an exported plan, or empty."""
+    """What a new folder is for. `plan` is the text of an exported plan, or empty.
+
+    `settings`: whether a settings file is written. Not where the profile exists already: a second one of its name would
+    hide it, or would itself be passed over.
+    """
 
     tenant: str
     owner: str
@@ -84,6 +88,7 @@ class Wanted:
     client_id: str = ""
     pipeline: str = ""
     plan: str = ""
+    settings: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,8 @@ def _files(wanted: Wanted) -> dict[str, str]:
         "plans/plan.schema.json": json.dumps(schema(TYPES), indent=1, ensure_ascii=False) + "\n",
         ".gitignore": "\n".join(_IGNORED) + "\n",
     }
+    if not wanted.settings:
+        del files["provisioner.toml"]
     if wanted.pipeline:
         place = resources.files("provisioner.operations") / "starters" / f"{wanted.pipeline}.yml"
         files[PIPELINES[wanted.pipeline]] = place.read_text(encoding="utf-8")

@@ -109,3 +109,10 @@ def test_a_folder_from_a_tenant_plans_empty(shop: Shop) -> None:
     assert "erp@contoso.com: enabled" in plan
     again = shop.on_tenant("plan", "begun/plans", "--detailed-exitcode")
     assert again.returncode == 0, again.stdout
+
+
+def test_a_profile_that_exists_is_not_hidden_by_a_second_one(shop: Shop) -> None:
+    begun = shop.on_tenant("init", "known", "--from-tenant", "--owner", "us")
+    assert "The profile sandbox exists and is used as it is." in begun.stdout
+    there = shop.on_tenant("-C", "known", "plan", "--detailed-exitcode")
+    assert there.returncode == 0, there.stderr
