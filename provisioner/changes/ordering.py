@@ -7,6 +7,7 @@ import graphlib
 from collections.abc import Collection, Iterable
 
 from provisioner.model import Action, Address, Change, consequence
+from provisioner.model.names import caseless
 
 
 class Stage(enum.IntEnum):
@@ -47,23 +48,31 @@ def dependencies(changes: Iterable[Change]) -> dict[Address, set[Address]]:
     """Which changes of these each one must come after: what it needs, and for a delete what needs it, or did so far.
 
     What is disabled comes like a delete after what needed it so far, where no other change needs it: two objects that
-    exchange what they need would wait for each other.
+    exchange what they need would wait for each other. A need has the tenant's spelling of a name, an entry of `absent`
+    its own.
     """
     by_address = {c.address: c for c in changes}
-    needed = {need for c in by_address.values() if c.action is not Action.DELETE for need in c.needs}
+    spelled = {_form(a): a for a in by_address}
+
+    def meant(needs: Iterable[Address]) -> set[Address]:
+        return {spelled[form] for form in map(_form, needs) if form in spelled}
+
+    needed = {need for c in by_address.values() if c.action is not Action.DELETE for need in meant(c.needs)}
     graph: dict[Address, set[Address]] = {a: set() for a in by_address}
     for change in by_address.values():
-        for need in change.releases:
-            if need in by_address and _goes(by_address[need], needed):
+        for need in meant(change.releases):
+            if _goes(by_address[need], needed):
                 graph[need].add(change.address)
-        for need in change.needs:
-            if need not in by_address:
-                continue
+        for need in meant(change.needs):
             if change.action is Action.DELETE:
                 graph[need].add(change.address)
             else:
                 graph[change.address].add(need)
     return graph
+
+
+def _form(address: Address) -> tuple[str, str]:
+    return address.type, caseless(address.key)
 
 
 def _goes(change: Change, needed: Collection[Address]) -> bool:

@@ -53,3 +53,13 @@ def test_what_is_disabled_comes_after_what_needed_it_so_far() -> None:
     assert ordering.dependencies([off, freed, user]) == {connector: set(), rule: set(), other: {connector}}
     changed = Change(connector, Action.UPDATE, 1, 2)
     assert ordering.dependencies([changed, freed]) == {connector: set(), rule: set()}
+
+
+def test_names_that_differ_in_case_are_one_object() -> None:
+    """`absent` may write a name otherwise than the tenant, by whose spelling others name it."""
+    as_written, as_named, rule = Address("x", "to bank"), Address("x", "To Bank"), Address("y", "rule")
+    gone = Change(as_written, Action.DELETE, 1, None)
+    freed = Change(rule, Action.UPDATE, 1, 2, releases=(as_named,))
+    gone_too = Change(rule, Action.DELETE, 1, None, needs=(as_named,))
+    for other in (freed, gone_too):
+        assert [c.address for c in ordering.order([gone, other])] == [rule, as_written]
