@@ -31,7 +31,8 @@ def command(session: Session, path: Path, allows: tuple[str, ...], format_: str,
     exit code unless --strict-dates is given.
     """
     session.format = format_
-    said = lint(session, path, Selection(allows=allows), strict_dates=strict_dates).diagnostics
+    selection = Selection(allows=allows)
+    said = lint(session, path, selection, strict_dates=strict_dates, cloud=session.cloud).diagnostics
     _print(session, said, format_)
     return 3 if any(d.severity is Severity.ERROR for d in said) else 0
 

@@ -21,7 +21,7 @@ import click
 
 from provisioner import platforms
 from provisioner.clock import SYSTEM, Clock
-from provisioner.diagnostics import Diagnostic, ProvisionerError
+from provisioner.diagnostics import Diagnostic, InputError, ProvisionerError
 from provisioner.render.escape import json_text, visible, whole
 from provisioner.render.wrapping import wrapped
 
@@ -172,6 +172,17 @@ class Session:
             for key, place in found.profile.sources.items():
                 self.note(f"setting {key}: {place}")
         return found.profile
+
+    @property
+    def cloud(self) -> str:
+        """The cloud of the profile that is chosen by name, for a command that needs no profile; else "worldwide"."""
+        if not self.chosen:
+            return "worldwide"
+        try:
+            found: Found = settings_files().find_profile(self.chosen, Path.cwd(), trusting=self.trusting)
+        except InputError:  # a name may choose the plan alone
+            return "worldwide"
+        return found.profile.cloud
 
     def read_line(self, file: str, line: int) -> str | None:
         """A line of a plan's file, as it was when the first line of the file was quoted."""

@@ -25,7 +25,7 @@ def command(session: Session, path: Path, allows: tuple[str, ...], format_: str)
     Exit 3 where a finding would keep it from being applied.
     """
     session.format = format_
-    loaded = validate(session, path, Selection(allows=allows))
+    loaded = validate(session, path, Selection(allows=allows), cloud=session.cloud)
     desired, told = loaded.desired, loaded.diagnostics
     session.diagnose(told)
     if format_ == "text" and (more := documented(d.id for d in told)):

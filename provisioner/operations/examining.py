@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from provisioner.operations.approving import signers_of
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.operations.journals import fetched
-from provisioner.operations.loading import EVERYTHING, load
+from provisioner.operations.loading import EVERYTHING, Loaded, load, load_for_tenant
 from provisioner.operations.locks import locks_of
 from provisioner.operations.mail_records import Asked, answering
 from provisioner.operations.planning import Prepared, plan_prepared
@@ -80,7 +80,7 @@ async def doctor(context: Context, path: Path, tenant: Tenant | None = None) -> 
     What is wrong is in the checks; nothing is raised for it.
     """
     profile, folder = _profile(context), _state_folder(context.state_folder)
-    desired, said = _plan(context, path)
+    desired, said = _plan(context, path, load if profile.state == PROBLEM else load_for_tenant)
     checks = (
         [profile, folder, said, *_approvals(context, path)] if profile.state != PROBLEM else [profile, folder, said]
     )
@@ -147,7 +147,7 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def _plan(context: Context, path: Path) -> tuple[Desired | None, Check]:
+def _plan(context: Context, path: Path, load: Callable[[Context, Path], Loaded]) -> tuple[Desired | None, Check]:
     try:
         loaded = load(context, path)
     except InputError as error:

@@ -14,6 +14,7 @@ from provisioner.changes.scoping import Scope
 from provisioner.diagnostics import Diagnostic, InputError, Severity, place_of
 from provisioner.mailflow.basic_authentication import counted
 from provisioner.model import Address, Desired, Finding, Waiver
+from provisioner.model.clouds import cloud_of_mail
 from provisioner.model.traffic import Traffic
 from provisioner.operations.context import Context
 from provisioner.plan import document
@@ -61,14 +62,36 @@ def load(context: Context, path: Path, waivers: Sequence[Waiver] = ()) -> Loaded
     return Loaded(desired, warnings)
 
 
-def validate(context: Context, path: Path, selection: Selection = EVERYTHING) -> Loaded:
-    """As `load`, with the findings of the rules that need no tenant. Raises InputError for a plan with mistakes."""
+def load_for_tenant(context: Context, path: Path, waivers: Sequence[Waiver] = ()) -> Loaded:
+    """As `load`, for the cloud of the profile: a device whose method it does not offer is a mistake too."""
+    loaded = load(context, path, waivers)
+    desired = loaded.desired
+    cloud = cloud_of_mail(context.profile.cloud, desired.tenant)
+    found = rules.waive(rules.not_offered(desired, cloud), (*desired.waivers, *waivers))
+    lost = [diagnostic(f) for f in found if not f.waived]
+    if lost:
+        raise InputError(lost)
+    return loaded
+
+
+def validate(context: Context, path: Path, selection: Selection = EVERYTHING, *, cloud: str = "worldwide") -> Loaded:
+    """As `load`, with the findings of the rules that need no tenant. Raises InputError for a plan with mistakes.
+
+    `cloud` is that of the profile, where one is chosen.
+    """
     waivers = selection.waivers()
     loaded = load(context, path, waivers)
-    return _judged(loaded.desired, loaded.diagnostics, waivers, context.today())
+    return _judged(loaded.desired, loaded.diagnostics, waivers, context.today(), cloud)
 
 
-def lint(context: Context, path: Path, selection: Selection = EVERYTHING, *, strict_dates: bool = False) -> Loaded:
+def lint(
+    context: Context,
+    path: Path,
+    selection: Selection = EVERYTHING,
+    *,
+    strict_dates: bool = False,
+    cloud: str = "worldwide",
+) -> Loaded:
     """As `validate`, with mistakes as diagnostics where the rest of the plan can still be judged.
 
     `strict_dates`: a day that has passed, of a device or a waiver, is an error.
@@ -79,12 +102,14 @@ def lint(context: Context, path: Path, selection: Selection = EVERYTHING, *, str
     )
     if strict_dates:
         found = [dataclasses.replace(d, severity=Severity.ERROR) if _has_passed(d) else d for d in found]
-    return _judged(desired, found, waivers, context.today())
+    return _judged(desired, found, waivers, context.today(), cloud)
 
 
-def _judged(desired: Desired, found: Sequence[Diagnostic], waivers: Sequence[Waiver], today: datetime.date) -> Loaded:
+def _judged(
+    desired: Desired, found: Sequence[Diagnostic], waivers: Sequence[Waiver], today: datetime.date, cloud: str
+) -> Loaded:
     """A plan with everything that was found, in the order of the places."""
-    return Loaded(desired, sorted([*found, *_standing(desired, waivers, today)], key=place_of))
+    return Loaded(desired, sorted([*found, *_standing(desired, waivers, today, cloud)], key=place_of))
 
 
 def _has_passed(told: Diagnostic) -> bool:
@@ -99,12 +124,13 @@ def load_for_devices(context: Context, path: Path) -> Desired:
     return loaded.desired
 
 
-def _standing(desired: Desired, waivers: Sequence[Waiver], today: datetime.date) -> Sequence[Diagnostic]:
+def _standing(desired: Desired, waivers: Sequence[Waiver], today: datetime.date, cloud: str) -> Sequence[Diagnostic]:
     """The findings that no waiver covers. A guard is for apply to enforce: here it is only shown.
 
     The end of basic authentication is counted down to: nothing of this is saved, and no exit code rests on the day.
     """
-    found = rules.waive(rules.lint(desired), (*desired.waivers, *waivers))
+    here = rules.not_offered(desired, cloud_of_mail(cloud, desired.tenant))
+    found = rules.waive((*rules.lint(desired), *here), (*desired.waivers, *waivers))
     told = (diagnostic(f) for f in found if not f.waived)
     return [dataclasses.replace(d, summary=counted(d.summary, today)) for d in told]
 

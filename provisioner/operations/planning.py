@@ -38,7 +38,7 @@ from provisioner.operations.checkout import commit_of
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.operations.journals import fetched, kept
-from provisioner.operations.loading import EVERYTHING, Selection, load
+from provisioner.operations.loading import EVERYTHING, Selection, load_for_tenant
 from provisioner.operations.mail_records import Asked, device_records, of_tenant, signing_records, spf_limit
 from provisioner.operations.sending import finding_of, gone
 from provisioner.resources import TYPES
@@ -58,7 +58,7 @@ class Prepared:
 def prepare(context: Context, path: Path, selection: Selection) -> Prepared:
     """Read a plan and report its warnings. Raises InputError for mistakes of the plan and of the selection."""
     scope = selection.scope()
-    loaded = load(context, path, selection.waivers())
+    loaded = load_for_tenant(context, path, selection.waivers())
     context.diagnose(loaded.diagnostics)
     desired = dataclasses.replace(loaded.desired, traffic=selection.traffic)
     return Prepared(path, selection, scoping.narrow(desired, TYPES, scope))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner import mailflow
-from provisioner.devices import NAMES, at_mx, odd_sources, worked_out_for
+from provisioner.devices import NAMES, at_mx, choose, facts_of, odd_sources, way_of, worked_out_for
 from provisioner.mailflow.picture import of_declared
 from provisioner.model import Desired, Finding, Observed, Resource, ResourceType, Rule
+from provisioner.model.clouds import Cloud
 from provisioner.model.devices import DIRECT_SEND, Device
 from provisioner.model.names import caseless
 from provisioner.model.picture import Relay, shared
@@ -61,6 +63,23 @@ def _lost_devices(desired: Desired) -> Iterator[Finding]:
             summary = f"{device.address}: no sending method works ({why})"
             hint = "; or ".join(_possible(choice.advice, device, desired))
             yield Finding(rule.id, rule.severity, summary, hint, blocks=rule.blocks, location=device.location)
+
+
+def not_offered(desired: Desired, cloud: Cloud) -> Iterator[Finding]:
+    """Devices whose method the cloud of a profile does not offer. Of GCC a plan's initial domain says nothing."""
+    rule = RULES["DEVICE-NO-METHOD"]
+    for name, choice in desired.choices.items():
+        device = desired.devices[name]
+        way = way_of(device, choice, device.ports, device.sender_ip_addresses, cloud)
+        if way.host != "":
+            continue
+        facts = dataclasses.replace(
+            facts_of(device, desired), offers_hve=bool(cloud.hve), offers_legacy_tls=bool(cloud.legacy_smtp)
+        )
+        other = choose(dataclasses.replace(device, method="auto"), facts)
+        hint = f"write method: {other.method}" if other.method else "; or ".join(other.advice)
+        summary = f"{device.address}: {way.not_offered}"
+        yield Finding(rule.id, rule.severity, summary, hint, blocks=rule.blocks, location=device.location)
 
 
 def _possible(advice: Sequence[str], device: Device, desired: Desired) -> Iterator[str]:

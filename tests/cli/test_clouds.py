@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cli.shop import Shop, open_shop
+from tests.cli.in_process import run_in_process
+from tests.cli.shop import HEADER, Shop, open_shop
 from tests.cli.test_devices import OTHERS, OWN
 from tests.ports import unused_port
 
@@ -136,3 +138,41 @@ def test_only_hosts_of_the_cloud_are_named(shop: Shop, cloud: str) -> None:
         "535 5.7.139 Authentication unsuccessful, basic authentication is disabled.",
     ):
         judged(cloud, told("diagnose", line))
+
+
+@pytest.mark.parametrize(
+    ("device", "said", "hint"),
+    [
+        (
+            'supports: { tls: "1.1", authentication: [basic] }, method: client_submission',
+            "client submission over TLS 1.1 is not offered in the cloud of this tenant",
+            "write method: smtp_relay",
+        ),
+        (
+            'supports: { tls: "1.3", authentication: [basic] }, method: high_volume_email',
+            "High Volume Email is not offered in the cloud of this tenant",
+            "write method: smtp_relay",
+        ),
+    ],
+)
+def test_what_gcc_does_not_offer_is_refused_where_the_profile_names_it(
+    tmp_path: Path, device: str, said: str, hint: str
+) -> None:
+    """The initial domain of a tenant in GCC ends as one of the worldwide cloud does: only the profile tells."""
+    (tmp_path / "provisioner.toml").write_text(
+        '[profiles.gov]\ntenant = "contoso.onmicrosoft.com"\ncloud = "gcc"\n', encoding="utf-8"
+    )
+    (tmp_path / "plan.yaml").write_text(
+        f"{HEADER}transport_config: {{ allow_legacy_tls_clients: enabled }}\n"
+        "hve_accounts: { a@contoso.com: { password: env:P, billing_policy: 6f0a3c1e-0000-4000-8000-000000000002 } }\n"
+        "devices:\n  mfp: { from: a@contoso.com, recipients: organization, sender_ip_addresses: [52.202.8.242], "
+        f"{device} }}\n",
+        encoding="utf-8",
+    )
+    for command in ("validate", "lint", "plan", "apply", "drift"):
+        done = run_in_process(("--profile", "gov", command, "plan.yaml"), tmp_path, {})
+        assert (done.returncode, command) == (3, command), done.stderr
+        assert f"plan.yaml:6:3: error[DEVICE-NO-METHOD]: device/mfp: {said}" in done.stderr, done.stderr
+        assert hint in done.stderr
+    elsewhere = run_in_process(("validate", "plan.yaml"), tmp_path, {})
+    assert elsewhere.returncode == 0, elsewhere.stderr
