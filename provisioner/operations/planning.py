@@ -229,7 +229,7 @@ async def _left(desired: Desired, found: ChangeSet, tenant: Tenant, context: Con
     """What the journal proves that an earlier plan brought to its state, if no plan declares it and it is still so."""
     types = {t.name: t for t in TYPES}
     deeds = {Address.parse(a): d for a, d in journal.brought(kept(context, found.tenant_id)).items()}
-    named = (*desired.resources, *desired.absent, *(c.address for c in found.changes), *_former(found))
+    named = (*desired.resources, *desired.absent, *(c.address for c in found.changes), *_former(found), *_set_by(found))
     spoken_for = {(a.type, caseless(a.key)) for a in named}  # Exchange tells names apart without case
     brought = {a: d.after for a, d in deeds.items() if a.type in types and (a.type, caseless(a.key)) not in spoken_for}
     ours = {a: s for a, fields in brought.items() if (s := _understood(types[a.type], fields)) is not None}
@@ -253,6 +253,16 @@ def _understood(kind: ResourceType[Any], fields: Mapping[str, Any] | None) -> An
 def _former(found: ChangeSet) -> Iterator[Address]:
     """The addresses that renamed objects have by their present names."""
     return (Address(c.address.type, key_of(c.observed)) for c in found.changes if c.observed is not None)
+
+
+def _set_by(found: ChangeSet) -> Iterator[Address]:
+    """What selections of the plan set: an earlier run may have set it under an address of its own."""
+    types = {t.name: t for t in TYPES if t.governs}
+    for change in found.changes:
+        kind = types.get(change.address.type)
+        if kind is not None and change.observed is not None:
+            words = kind.contribution(change.observed)
+            yield from (Address(kind.governs, word.mailbox) for word in words if isinstance(word, SignIn))
 
 
 def _is_default(kind: ResourceType[Any], spec: Any) -> bool:

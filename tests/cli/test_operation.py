@@ -255,7 +255,9 @@ def test_what_is_read_only_beside_its_plan_is_undone_and_told_as_left(shop: Shop
     assert switches() == before
     assert shop.tenant.rows("TransportRule") == []
     assert shop.on_tenant("plan", other, "--detailed-exitcode").returncode == 0
-    assert "Changed by others" not in shop.on_tenant("plan", "plan.yaml").stdout
+    again = shop.on_tenant("plan", "plan.yaml").stdout
+    assert "Changed by others" not in again
+    assert "still live" not in again, "what a selection sets is declared"
     shop.tenant.cmdlet("Set-CASMailbox", Identity="erp@contoso.com", SmtpClientAuthenticationDisabled=False)
     assert '  mailbox_selection["all"] (mailboxes)\n' in shop.on_tenant("plan", "plan.yaml").stdout
 
