@@ -289,7 +289,7 @@ def _follow_up(
 def _good(queries: Sequence[Query], answers: Mapping[str, Answer | TenantError]) -> list[tuple[Query, Answer]]:
     """The queries that were answered, with their answers; NotFound is one where the object may be missing."""
     found = [(query, answers[request_key(query.request)]) for query in queries]
-    missing = [(q, Answer() if isinstance(a, NotFound) and q.may_be_missing else a) for q, a in found]
+    missing = [(q, Answer(missing=True) if isinstance(a, NotFound) and q.may_be_missing else a) for q, a in found]
     return [(query, answer) for query, answer in missing if isinstance(answer, Answer)]
 
 

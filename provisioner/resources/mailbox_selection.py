@@ -21,6 +21,7 @@ from typing_extensions import TypedDict
 
 from provisioner.diagnostics import Severity
 from provisioner.model import (
+    Absent,
     Address,
     Advice,
     Answer,
@@ -180,7 +181,7 @@ class MailboxSelectionType(BaseType):
 
     def decode(
         self, wanted: Mapping[str, MailboxSelection | None], answers: Sequence[tuple[Query, Answer]]
-    ) -> Mapping[str, MailboxSelection | Unknown]:
+    ) -> Mapping[str, MailboxSelection | Absent | Unknown]:
         rows = [row for q, a in answers if str(q.request) == cas_mailbox.NAME for row in a.rows]
         switches = {guid(row): row for row in rows}
         return {k: _seen(spec, answers, switches) for k, spec in wanted.items() if spec is not None and answers}
@@ -283,7 +284,7 @@ def _asked(key: str, spec: MailboxSelection) -> Iterator[Query]:
     text = " -and ".join(conditions)
     yield Query(Cmdlet(recipient.NAME, {"Filter": text, "ResultSize": "Unlimited"}, _COLUMNS), frozenset({key}))
     if spec.group:
-        yield Query(_of_group(spec.group), frozenset({key}))
+        yield Query(_of_group(spec.group), frozenset({key}), may_be_missing=True)
 
 
 def _of_group(group: str) -> Cmdlet:
@@ -331,8 +332,12 @@ def _primary(row: Row) -> str:
 
 def _seen(
     spec: MailboxSelection, answers: Sequence[tuple[Query, Answer]], switches: Mapping[str, Row]
-) -> MailboxSelection | Unknown:
-    """The selected mailboxes with their switches, without those that the plan lists."""
+) -> MailboxSelection | Absent | Unknown:
+    """The selected mailboxes with their switches, without those that the plan lists; why there can be none."""
+    ours = (answer for query, answer in answers if spec.name in query.covers)
+    if any(answer.missing for answer in ours):  # only a query of a group may be missing
+        hint = "write the address of a distribution group or a mail-enabled security group"
+        return Absent(f"the tenant has no group {spec.group} whose members can be listed", hint)
     states: set[str] = set()
     for row in _members(spec, answers):
         own = switches.get(guid(row))

@@ -18,6 +18,7 @@ from pydantic import AfterValidator
 
 from provisioner.diagnostics import Severity
 from provisioner.model import (
+    Absent,
     Answer,
     Cmdlet,
     Declared,
@@ -31,6 +32,7 @@ from provisioner.model import (
     Step,
     Unknown,
 )
+from provisioner.model.names import caseless
 from provisioner.model.picture import ANY, Contribution, Contributions, Privilege
 from provisioner.resources import fields
 from provisioner.resources.base import BaseType
@@ -221,13 +223,17 @@ class RemoteDomainType(BaseType):
 
     def decode(
         self, wanted: Mapping[str, RemoteDomain | None], answers: Sequence[tuple[Query, Answer]]
-    ) -> Mapping[str, RemoteDomain | Unknown]:
+    ) -> Mapping[str, RemoteDomain | Absent | Unknown]:
         keys = {_form(key): key for key in wanted}
-        seen: dict[str, RemoteDomain | Unknown] = {}
-        rows = (row for _, answer in answers for row in answer.rows)
+        seen: dict[str, RemoteDomain | Absent | Unknown] = {}
+        rows = [row for _, answer in answers for row in answer.rows]
         for form, row in by_name(rows, _form, "DomainName").items():
             key = keys.get(form, form)
             seen[key] = row if isinstance(row, Unknown) else answered(wanted.get(key), _decode(key, row))
+        owners = {caseless(name): text_of(row, "DomainName") for row in rows if (name := text_of(row, "Name"))}
+        for key, spec in wanted.items():
+            if spec is not None and key not in seen and (owner := owners.get(caseless(_called(spec)))):
+                seen[key] = _taken(_called(spec), owner)
         return seen
 
     def steps(self, before: RemoteDomain | None, after: RemoteDomain | None) -> Sequence[Step]:
@@ -307,6 +313,12 @@ def _called(spec: RemoteDomain) -> str:
     if len(below) > _LONGEST_NAME:
         below = f"{below[: _LONGEST_NAME - 9]} {zlib.crc32(below.encode()):08x}"
     return spec.name or below
+
+
+def _taken(name: str, owner: str) -> Absent:
+    """Names are unique (New-RemoteDomain, -Name): the service would refuse a second one."""
+    what = f'its name in the tenant would be "{name}", which the remote domain of {owner} has'
+    return Absent(what, f"give the remote domain of {owner} another name (Set-RemoteDomain -Name)")
 
 
 def _decided(spec: RemoteDomain) -> RemoteDomain:

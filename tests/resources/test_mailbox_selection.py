@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from provisioner.model import Address, Answer, Links, Query, Unknown
+from provisioner.model import Absent, Address, Answer, Links, Query, Unknown
 from provisioner.model.picture import SignIn
 from provisioner.resources.mailbox_selection import MailboxSelection, MailboxSelectionType
 from provisioner.resources.smtp_auth import SmtpAuth
@@ -77,6 +77,17 @@ def test_a_mailbox_whose_answer_lacks_a_condition_is_not_left_out(column: str, b
 def test_a_mailbox_whose_condition_has_an_unknown_form_is_not_left_out(column: str, body: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{column} holds dict, which is not text"):
         seen(spec(**body), SWITCHES, [{**mailbox("scan"), column: {"of": "another form"}}])
+
+
+def test_a_group_that_does_not_exist_is_not_one_without_members() -> None:
+    """It stops the plan at the entry, in one message; so does the address of a mailbox."""
+    grouped = spec(**PRINTERS, group="devices@contoso.com")
+    of_rows, of_group = KIND.queries({"printers": grouped}, False)
+    given = [(of_rows, Answer(tuple(ROWS))), (of_group, Answer(missing=True))]
+    found = KIND.decode({"printers": grouped}, given)["printers"]
+    assert isinstance(found, Absent)
+    assert found.reason == "the tenant has no group devices@contoso.com whose members can be listed"
+    assert of_group.may_be_missing
 
 
 def test_the_service_is_asked_for_what_it_can_filter_by() -> None:

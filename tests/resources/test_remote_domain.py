@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from provisioner.model import Absent
 from provisioner.model.picture import ANY, Privilege
 from provisioner.resources.remote_domain import RemoteDomain, RemoteDomainType
 from tests.resources.recorded import answer, declared, mistakes, sent, snapshots
@@ -60,6 +61,16 @@ def test_a_new_one_is_named_by_its_domain_and_set_where_it_differs_from_the_serv
     assert sent(new) == ("New-RemoteDomain", named)
     assert sent(later)[1] == {"Identity": "partner.example and subdomains", "AutoForwardEnabled": False}
     assert len(KIND.steps(None, KIND.completed(RemoteDomain("x.example")))) == 1
+
+
+def test_a_name_that_another_domain_has_stops_the_plan() -> None:
+    """Names are unique: the service would refuse New-RemoteDomain, after other changes have been made."""
+    wanted = declared(KIND, {"partner.example": {}, "other.example": {}})
+    found = answer(KIND, wanted, [DEFAULT, {"Name": "Partner.example", "DomainName": "old.example"}])
+    assert "other.example" not in found
+    assert isinstance(found["partner.example"], Absent)
+    assert 'would be "partner.example", which the remote domain of old.example has' in found["partner.example"].reason
+    assert "partner.example" not in answer(KIND, {"partner.example": None}, [{"Name": "partner.example"} | DEFAULT])
 
 
 def test_an_existing_one_is_called_by_its_own_name() -> None:
