@@ -47,11 +47,11 @@ from provisioner.sandbox.faults import Faults, left
 from provisioner.sandbox.management_host import ExchangeConnection
 from provisioner.sandbox.psrp_errors import (
     STOPPED,
-    _record,
     error_record,
     no_prompt,
     no_scripts,
     not_recognized,
+    record_of,
     text_of,
 )
 from provisioner.sandbox.psrp_language import LANGUAGE, OF_THE_LANGUAGE
@@ -298,7 +298,7 @@ class Shells:
         except Exception as error:  # noqa: BLE001 - a fault of the sandbox: the client must not wait for ever
             _LOG.exception("a pipeline failed in the sandbox itself")
             text = f"The sandbox failed: {type(error).__name__}."
-            record = _record(CmdletError("System.InvalidOperationException", text, "NotSpecified"))
+            record = record_of(CmdletError("System.InvalidOperationException", text, "NotSpecified"))
             pipeline._change_state(PSInvocationState.Failed, record)
         finally:
             if not shell.lost:
@@ -327,7 +327,7 @@ class Shells:
         try:
             for command in commands:
                 if command.is_script and shell.configuration == JEA:
-                    return _record(no_scripts())
+                    return record_of(no_scripts())
                 if command.is_script:
                     found: list[Any] = []
                     try:
@@ -346,11 +346,11 @@ class Shells:
             return cast("ErrorRecord", ended.record)
         except SyntaxFaultError as fault:
             error = CmdletError("System.Management.Automation.ParseException", str(fault), "ParserError")
-            return _record(error, "ParseError", error.exception_type)
+            return record_of(error, "ParseError", error.exception_type)
         except UnmodelledError as part:
             lacking = f"{part} in a script"
             self._faults.record("psrp", caller=shell.user, path=shell.configuration, not_modelled=lacking)
-            return _record(no_scripts())
+            return record_of(no_scripts())
         await self._put_out(shell, pipeline, rows or [])
         return None
 
@@ -431,7 +431,7 @@ class Shells:
             try:
                 bound = psrp_commands.with_input(name, parameters, row)
             except CmdletError as error:
-                _write(pipeline, _record(error, f"InputObjectNotBound,{name}", error.exception_type, name))
+                _write(pipeline, record_of(error, f"InputObjectNotBound,{name}", error.exception_type, name))
                 continue
             try:
                 found += await self._cmdlet(shell, pipeline, name, bound)
@@ -544,11 +544,11 @@ class _Host:
         """An error that ends its statement."""
         short = error.exception_type.rpartition(".")[2].removesuffix("Exception")
         if name.lower() in LANGUAGE:
-            record = _record(error, f"{short},{name}", error.exception_type, name)
+            record = record_of(error, f"{short},{name}", error.exception_type, name)
         elif name:
             record = error_record(name, error)[0]
         else:
-            record = _record(error, short, error.exception_type)
+            record = record_of(error, short, error.exception_type)
         return EndedStatementError(record, error.message, everything=False)
 
     def write_error(self, record: Any) -> None:
@@ -614,7 +614,7 @@ def _met(pipeline: _Pipeline, name: str, error: CmdletError, parameters: Mapping
         return record
     if action == "stop":
         stopped = CmdletError(error.exception_type, STOPPED + text_of(error), error.category)
-        return _record(stopped, exception="System.Management.Automation.ActionPreferenceStopException")
+        return record_of(stopped, exception="System.Management.Automation.ActionPreferenceStopException")
     if action == "silentlycontinue":
         pipeline.errors.append(shown_error(record))
     elif action not in psrp_commands.QUIET:

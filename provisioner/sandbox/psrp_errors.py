@@ -17,17 +17,17 @@ def error_record(name: str, error: CmdletError) -> tuple[ErrorRecord, bool]:
     """
     short = error.exception_type.rpartition(".")[2]
     if short == "CommandNotFoundException":
-        return _record(error, "CommandNotFoundException", error.exception_type, name), True
+        return record_of(error, "CommandNotFoundException", error.exception_type, name), True
     if short == "AmbiguousParameterSetException" and "Invalid cmdlet parameters specified." in error.message:
         parameter = error.message.rpartition(" ")[2]
         refusal = CmdletError(
             "System.Management.Automation.ParameterBindingException",
             f"A parameter cannot be found that matches parameter name '{parameter}'.",
         )
-        return _record(refusal, f"NamedParameterNotFound,{name}", refusal.exception_type, name), True
+        return record_of(refusal, f"NamedParameterNotFound,{name}", refusal.exception_type, name), True
     if error.exception_type.startswith("System.Management.Automation."):
-        return _record(error, f"{short.removesuffix('Exception')},{name}", error.exception_type, name), True
-    return _record(error), False
+        return record_of(error, f"{short.removesuffix('Exception')},{name}", error.exception_type, name), True
+    return record_of(error), False
 
 
 STOPPED = (
@@ -41,7 +41,8 @@ def text_of(error: CmdletError) -> str:
     return f"{error.error_id}|{error.exception_type}|{error.message}"
 
 
-def _record(error: CmdletError, fq_error: str = "", exception: str = "", target: str = "") -> ErrorRecord:
+def record_of(error: CmdletError, fq_error: str = "", exception: str = "", target: str = "") -> ErrorRecord:
+    """A refusal as a record; of the service unless `exception` names the .NET type that PowerShell raises."""
     text = error.message if exception else text_of(error)
     raised = NETException(Message=text)
     raised.PSObject.type_names = [*([exception] if exception else []), *raised.PSTypeNames]
