@@ -23,6 +23,7 @@ from provisioner.changes.splitting import steps_of
 from provisioner.devices import worked_out_for
 from provisioner.diagnostics import Severity
 from provisioner.mailflow import promises
+from provisioner.mailflow.picture import is_silenced
 from provisioner.model import (
     Absent,
     Action,
@@ -170,7 +171,7 @@ def judged(change: Change, kind: ResourceType[Any]) -> Change:
     goal = goal_of(change)
     found = mailflow.consequences(change.action, mailflow.effects(kind, change.observed, goal))
     takes = promises.loses(kind, change.observed, goal)
-    disables = bool(mailflow.contributions(kind, change.observed)) and not mailflow.contributions(kind, goal)
+    disables = is_silenced(kind, change.observed, goal)
     return dataclasses.replace(change, consequences=found, takes=bool(takes), disables=disables)
 
 

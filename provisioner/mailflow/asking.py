@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner.mailflow import outbound_policies
-from provisioner.mailflow.picture import contributions, declared_in, questions_about
+from provisioner.mailflow.picture import contributions, declared_in, is_outbound_connector, is_silenced, questions_about
 from provisioner.model import (
     Address,
     Answer,
@@ -31,10 +31,8 @@ from provisioner.model.picture import (
     Account,
     Contribution,
     HighVolume,
-    MailRule,
     PasswordPolicy,
     Relay,
-    Route,
     SignIn,
 )
 from provisioner.resources import TYPES
@@ -208,19 +206,13 @@ def _acted_on(desired: Desired) -> bool:
     return any(choice.method in _OF_MAIL for choice in desired.choices.values())
 
 
-def ends_route(kind: ResourceType[Any], before: Any | None, after: Any | None) -> bool:
-    """Whether a change deletes or disables an outbound connector. A transport rule that leads mail to one is none."""
-    if before is None or Route not in kind.contributes or MailRule in kind.contributes:
-        return False
-    return after is None or (bool(contributions(kind, before)) and not contributions(kind, after))
-
-
 def _may_end_routes(desired: Desired, observed: Observed) -> bool:
     """Whether the plan may delete or disable an outbound connector: transport rules may name it."""
-    kinds = {t.name: t for t in TYPES if Route in t.contributes}
+    kinds = {t.name: t for t in TYPES if is_outbound_connector(t)}
     present = {a: o.spec for a, o in observed.resources.items() if isinstance(o, Present)}
     seen = [(kinds[a.type], a, s) for a, s in {**observed.undeclared, **present}.items() if a.type in kinds]
-    return any(ends_route(kind, live, _left_of(kind, address, live, desired)) for kind, address, live in seen)
+    left = ((kind, live, _left_of(kind, address, live, desired)) for kind, address, live in seen)
+    return any(goal is None or is_silenced(kind, live, goal) for kind, live, goal in left)
 
 
 def _left_of(kind: ResourceType[Any], address: Address, live: Any, desired: Desired) -> Any | None:

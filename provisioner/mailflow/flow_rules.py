@@ -12,7 +12,7 @@ from ipaddress import IPv4Network
 
 from provisioner.mailflow.attempt import Attempt, Decision, Refusal, refused
 from provisioner.mailflow.lists import told
-from provisioner.mailflow.picture import Evidence
+from provisioner.mailflow.picture import Evidence, is_outbound_connector
 from provisioner.model import Address
 from provisioner.model.names import caseless
 from provisioner.model.picture import Acceptance, MailRule, Picture, Route, Scope, SignIn, holds
@@ -301,7 +301,7 @@ def _lowered(rules: Sequence[FlowRule], number: int, picture: Picture, attempt: 
 
 def _is_disabled(name: str, picture: Picture, evidence: Evidence) -> tuple[bool, str]:
     """Whether a connector is not in force, as the plan leaves it, else as it was read; and why that is not known."""
-    kinds = {kind.name for kind in TYPES if Route in kind.contributes and MailRule not in kind.contributes}
+    kinds = {kind.name for kind in TYPES if is_outbound_connector(kind)}
     declared = [c for a, c in picture.objects.items() if a.type in kinds and caseless(a.key) == caseless(name)]
     if declared:
         return not any(isinstance(word, Route) for words in declared for word in words), ""

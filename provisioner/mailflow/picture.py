@@ -29,9 +29,11 @@ from provisioner.model.picture import (
     Contributions,
     HighVolume,
     MailboxRight,
+    MailRule,
     Picture,
     Registration,
     Rejection,
+    Route,
     SendRight,
     SignIn,
 )
@@ -65,6 +67,16 @@ def contributions(kind: ResourceType[Any], spec: Any | None) -> Contributions:
     if odd:
         raise TypeError(f"{kind.name} contributes {', '.join(sorted(odd))}, which its `contributes` does not hold")
     return found
+
+
+def is_silenced(kind: ResourceType[Any], before: Any | None, after: Any | None) -> bool:
+    """Whether an object contributes something, and nothing any more after a change: it is disabled or deleted."""
+    return bool(contributions(kind, before)) and not contributions(kind, after)
+
+
+def is_outbound_connector(kind: ResourceType[Any]) -> bool:
+    """Whether mail is routed by the objects of a type themselves. A transport rule routes it to one of them."""
+    return Route in kind.contributes and MailRule not in kind.contributes
 
 
 def of_declared(resources: Iterable[Resource]) -> Picture:

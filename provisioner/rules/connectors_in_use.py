@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from provisioner.mailflow.asking import ends_route
+from provisioner.mailflow.picture import is_outbound_connector
 from provisioner.model import (
     Action,
     Answer,
@@ -36,8 +36,8 @@ def in_use_findings(desired: Desired, observed: Observed, changes: Sequence[Chan
     """The connectors that rules use once all changes are made, whether the plan declares these rules or not."""
     rule = RULES["CONNECTOR-IN-USE"]
     for change in changes:
-        kind, goal = types[change.address.type], goal_of(change)
-        if change.action is Action.NO_OP or not ends_route(kind, change.observed, goal):
+        ends = change.action is Action.DELETE or change.disables
+        if not ends or not is_outbound_connector(types[change.address.type]):
             continue
         resource = desired.resources.get(change.address)
         at = resource.location if resource else desired.absent.get(change.address)
@@ -46,7 +46,7 @@ def in_use_findings(desired: Desired, observed: Observed, changes: Sequence[Chan
             what = f"whether a transport rule names {change.address}"
             yield not_decided(rule.id, what, str(transport_rule.REQUEST), users, at)
         elif users:
-            does = "deleted" if goal is None else "disabled"
+            does = "deleted" if change.action is Action.DELETE else "disabled"
             verb = "names" if len(users) == 1 else "name"
             summary = f"{change.address} would be {does}, and {listed(users)} still {verb} it"
             hint = (
