@@ -20,6 +20,7 @@ BANNED = {
     r"somebody else'?s?": "another person, another process",
     r"another's affair": "hosted elsewhere",
     r"(?:tell|tells|told) of": "report, show",
+    r"did not tell": "did not return",
     r"(?:speak|speaks|spoke) of": "mention, name",
     r"(?:say|says|said) of": "say about",
     r"what is there": "what exists, what the tenant has",

@@ -137,7 +137,7 @@ def _settings(
     if way.legacy_tls:
         note += f"; {_LEGACY_HOST}"
     if not host:
-        unknown = f"the host of {way.domain} at Microsoft, which DNS did not tell: the tenant does (--profile)"
+        unknown = f"the host of {way.domain} at Microsoft, which DNS does not show: with --profile the tenant names it"
         note = unknown if way.host is None else way.not_offered
     yield "Server", host, note
     either = choice.method == CLIENT_SUBMISSION and way.port == 587 and 25 in device.ports

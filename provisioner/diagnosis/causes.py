@@ -192,8 +192,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "starttls-not-offered",
         "the server does not offer STARTTLS: something between the client and the server takes it out of the greeting "
-        "(a "
-        "firewall, a virus scanner, a proxy), or the host is another than was meant",
+        "(a firewall, a virus scanner, a proxy), or the host is another than was meant",
         "connect to {smtp}:587 by that name, and exempt it from inspection of SMTP",
         "after-fix",
         LOGS,

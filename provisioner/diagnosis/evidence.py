@@ -222,7 +222,7 @@ def _connector(ip: str, observed: Observed, *, relay: bool) -> Evidence:
     if not ip:
         enabled = (a.key for a, spec in observed.undeclared.items() if contributions(_CONNECTOR_TYPE, spec))
         names = ", ".join(sorted(enabled)) or "none"
-        return Evidence("unknown", f"the text does not tell the sending address; enabled inbound connectors: {names}")
+        return Evidence("unknown", f"the text does not name the sending address; enabled inbound connectors: {names}")
     named = naming(observed, Attempt("", relay, ip if ":" in ip else f"{ip}/32"))
     return _named(ip, named, relay=relay)
 
@@ -317,7 +317,7 @@ def _outbound_policies(mailbox: str, observed: Observed) -> Sequence[Evidence]:
 
 def _direct_send(rejects: bool | None) -> Evidence:
     if rejects is None:
-        return Evidence("unknown", "the organization does not tell whether it rejects direct send")
+        return Evidence("unknown", "the organization's settings do not say whether it rejects direct send")
     hint = "send through an inbound connector" if rejects else ""
     return Evidence("yes" if rejects else "no", f"RejectDirectSend is {'on' if rejects else 'off'}", hint)
 

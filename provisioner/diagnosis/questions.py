@@ -19,7 +19,7 @@ class AskSmtpAuth:
 
 @dataclass(frozen=True, slots=True)
 class AskConnectorFor:
-    """Which enabled inbound connector names this address? "" where the text does not tell the address.
+    """Which enabled inbound connector names this address? "" where the text does not name the address.
 
     `relay`: one that lets mail of the address go to anyone, not only one that knows it.
     """

@@ -46,7 +46,7 @@ _HOME = re.compile("|".join(rf"{re.escape(name)}(?![a-z])" for name in HOME))
 
 
 def speakers(lines: Sequence[str]) -> Iterator[str | None]:
-    """Who wrote the refusal of each line; None where it holds none, or the text does not tell."""
+    """Who wrote the refusal of each line; None where it holds none, or the text does not say."""
     banner: str | None = None
     around = _named_around(lines)
     for line in lines:

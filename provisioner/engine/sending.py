@@ -101,7 +101,7 @@ class Sender:
         except LookupError as error:
             return self._ended(FAILED, str(error))
         async with contextlib.AsyncExitStack() as held:
-            if isinstance(request, Cmdlet):  # whether the account may write to Exchange, DNS does not tell
+            if isinstance(request, Cmdlet):  # whether the account may write to Exchange, DNS does not say
                 await held.enter_async_context(self._run.alone())
             if self._run.stop.is_set():
                 return self._ended(LEFT, self.interrupted)

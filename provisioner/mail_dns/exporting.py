@@ -38,7 +38,7 @@ class Exported:
 
 
 def zone_of(name: str) -> Dialogue[str]:
-    """The zone that a name is in, by the SOA records above it (RFC 1034, 4.2.1); "" where DNS does not tell."""
+    """The zone that a name is in, by the SOA records above it (RFC 1034, 4.2.1); "" where DNS does not show it."""
     labels = name.split(".")
     for number in range(len(labels) - 1):
         candidate = ".".join(labels[number:])

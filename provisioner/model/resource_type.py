@@ -213,7 +213,7 @@ class ResourceType(Protocol[S]):
         """The reads that tell the values of an object that are not known while another does not exist; () for none."""
 
     def resolved(self, spec: S, answers: Sequence[tuple[Query, Answer]], /) -> S | None:
-        """The object with its pending values; None where the answers do not tell them. Raises ValueError for answers
+        """The object with its pending values; None where the answers lack them. Raises ValueError for answers
         of an unknown form."""
 
     def completed(self, spec: S, /) -> S:
@@ -309,7 +309,7 @@ class ResourceType(Protocol[S]):
         """Whether a live object needs no change to be the goal."""
 
     def made_by(self, spec: S, /) -> str:
-        """Who made the object, such as `hybrid_wizard`; "" where the answer does not tell."""
+        """Who made the object, such as `hybrid_wizard`; "" where the answer does not say."""
 
     def unwritable(self, spec: S, /) -> Iterable[str]:
         """What of an observed object no plan can say, each as a sentence for the export."""

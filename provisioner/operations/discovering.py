@@ -147,7 +147,7 @@ def _text(when: dt.datetime) -> str:
 def _listed(
     observed: Observed, listing: Cmdlet, decode: Callable[[Sequence[Row]], Iterable[str]]
 ) -> frozenset[str] | None:
-    """What a listing names; None where it could not be read, or has a row that does not tell."""
+    """What a listing names; None where it could not be read, or has a row that does not say."""
     answer = observed.evidence.get(request_key(listing))
     try:
         return frozenset(decode(answer.rows)) if isinstance(answer, Answer) else None

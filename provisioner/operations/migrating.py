@@ -216,7 +216,7 @@ class _Run:
             self._context.note(f"an entry of the journal about {self._domain} is passed over: {error}")
 
     async def read(self, ports: Ports) -> Standing:
-        """Exchange and DNS. Raises TenantIncomplete where one of them does not tell: nothing is concluded from that."""
+        """Exchange and DNS. Raises TenantIncomplete where one of them does not say: nothing is concluded from that."""
         try:
             enabled = inbound_dane.dane((await ports.exchange.run(inbound_dane.DOMAINS)).rows, self._domain)
             if enabled is None:
@@ -227,7 +227,7 @@ class _Run:
         except ValueError as error:
             raise TenantIncomplete(f"the state of {self._domain} could not be read: {error}") from error
         if dnssec and not host:
-            raise TenantIncomplete(f"Exchange does not tell the MX host of {self._domain}")
+            raise TenantIncomplete(f"Exchange does not return the MX host of {self._domain}")
         return await self._with_dns(ports, Standing(self._domain, dnssec, enabled, host))
 
     async def _with_dns(self, ports: Ports, found: Standing) -> Standing:

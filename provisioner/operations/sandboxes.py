@@ -200,7 +200,7 @@ def ready(process: subprocess.Popen[bytes], state: Path, before: str = "", log: 
     """Its endpoints, as soon as it answers. Raises InputError or Unavailable with its last words when it does not.
 
     `before` is what `started` gave before the launch, so that the endpoints of an earlier process do not count. The
-    number of the process does not tell: on Windows the Python of an environment is a launcher of another.
+    number of the process is not enough: on Windows the Python of an environment is a launcher of another.
     """
     deadline = time.monotonic() + _READY_S
     while time.monotonic() < deadline:

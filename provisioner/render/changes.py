@@ -64,7 +64,7 @@ def unmanaged(document: ChangeSetDocument) -> str:
 
 
 def made_by(item: UnmanagedObjectDocument) -> str:
-    """Who made an unmanaged object, or which plan marked it; "" where it does not tell."""
+    """Who made an unmanaged object, or which plan marked it; "" where it does not say."""
     if item["made_by"]:
         return _MAKERS.get(item["made_by"], item["made_by"])
     return f'plan "{item["owner"]}"' if item["owner"] else ""

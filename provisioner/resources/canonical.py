@@ -479,7 +479,7 @@ def answered(wanted: S | None, seen: S) -> S | Unknown:
         for name in field_names(wanted)
         if name not in fixed and getattr(wanted, name) is not None and getattr(seen, name) is None
     ]
-    return Unknown(f"the answer does not tell {', '.join(gaps)}", "malformed") if gaps else seen
+    return Unknown(f"the answer lacks {', '.join(gaps)}", "malformed") if gaps else seen
 
 
 # --- the YAML edge ---------------------------------------------------------------------------------------------------

@@ -370,7 +370,7 @@ def _decode(
 ) -> DnsRecord | Absent | Unknown:
     place = next((row for row in answer.rows if "zone" in row), None)
     if place is None:
-        return Unknown("the zone of the record is not told", "malformed")
+        return Unknown("the zone of the record is not known", "malformed")
     _, kind = _name(key)
     texts = frozenset(_value(row) for row in answer.rows if row.get("type") == kind)
     seen = DnsRecord(

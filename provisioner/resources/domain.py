@@ -177,7 +177,7 @@ def _decode(
         return accepted
     verified = flag(there, "isVerified") if there else False
     if verified is None:
-        return Unknown("the directory did not tell isVerified", "malformed")
+        return Unknown("the directory did not return isVerified", "malformed")
     return Domain(
         key,
         None if directory is None else verified,

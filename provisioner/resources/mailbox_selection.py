@@ -320,7 +320,7 @@ def _told(row: Row, column: str) -> str:
     """A column as text. Raises ValueError where it is missing or not text: whether the mailbox is meant is unknown."""
     text = text_of(row, column)
     if text is None:
-        raise ValueError(f"{column} of a mailbox was not told")
+        raise ValueError(f"{column} of a mailbox was not returned")
     return text
 
 
@@ -343,7 +343,7 @@ def _seen(
         own = switches.get(guid(row))
         address = _primary(row)
         if own is None or SWITCH not in own or not (own[SWITCH] is None or isinstance(own[SWITCH], bool)):
-            return Unknown(f"the switch of {address} was not told", "incomplete")
+            return Unknown(f"the switch of {address} was not returned", "incomplete")
         if (spec.listed or frozenset()).isdisjoint({address, *recipient.addresses(row)}):
             states.add(f"{address} {WORDS[own[SWITCH]]}")
     live = frozenset(states)

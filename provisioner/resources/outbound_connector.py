@@ -301,7 +301,7 @@ class OutboundConnectorType(ConnectorType[OutboundConnector]):
 
 
 def _route(row: Row, hosts: frozenset[str] | None) -> frozenset[str] | None:
-    """The smart hosts that count: none where MX records decide. None where the columns do not tell the route."""
+    """The smart hosts that count: none where MX records decide. None where the columns do not say the route."""
     follows_mx = row.get("UseMXRecord")
     if follows_mx is True:
         return frozenset()

@@ -211,7 +211,7 @@ class PolicyAssignmentType(BaseType):
     ) -> Mapping[str, PolicyAssignment | Absent | Unknown]:
         """Wanted assignments by their keys; where all users were listed, the others that have a policy of their own.
 
-        Raises ValueError for a listed user of whom the policy is not told.
+        Raises ValueError for a listed user whose policy was not returned.
         """
         seen = _Seen(wanted, answers)
         found: dict[str, PolicyAssignment | Absent | Unknown] = {}
@@ -222,7 +222,7 @@ class PolicyAssignmentType(BaseType):
             matched = {one.id for one in seen.matched.values() if isinstance(one, User)}
             for other in seen.users.values():
                 if other.authentication_policy is None:
-                    raise ValueError(f"the row of {user.called(other)} does not tell AuthenticationPolicy")
+                    raise ValueError(f"the row of {user.called(other)} lacks AuthenticationPolicy")
                 if other.authentication_policy and other.id not in matched:
                     found[user.called(other)] = seen.undeclared(other)
         return found
@@ -373,11 +373,11 @@ class _Seen:
     def _named(self, text: str | None, empty: str, wanted: PolicyAssignment | None) -> tuple[str, str] | Unknown:
         """The name of a policy and what it does to passwords, as the plan spells it where it means the same."""
         if text is None:
-            return Unknown("the answer does not tell the authentication policy", "malformed")
+            return Unknown("the answer lacks the authentication policy", "malformed")
         if not text:
             return empty, _without(empty)
         if self.policies is None:
-            return Unknown("which authentication policies there are was not told", "incomplete")
+            return Unknown("the authentication policies of the tenant were not returned", "incomplete")
         found = policies.named(text, self.policies)
         if found is None:
             return Unknown(f'Get-AuthenticationPolicy does not list the policy "{text}" that it has', "incomplete")

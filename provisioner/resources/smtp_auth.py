@@ -241,7 +241,7 @@ def _organization(rows: Sequence[Row]) -> SmtpAuth | Unknown:
     """The one row of the organization; no row is not an answer, for every organization has one."""
     switch = transport_config.smtp_auth(rows)
     if switch is None:
-        return Unknown(f"Get-TransportConfig did not tell {SWITCH}", "malformed")
+        return Unknown(f"Get-TransportConfig did not return {SWITCH}", "malformed")
     return SmtpAuth(ORGANIZATION, switch)
 
 
@@ -320,7 +320,7 @@ class _Seen:
         if isinstance(row, Unknown):
             return row
         if SWITCH not in row or not (row[SWITCH] is None or isinstance(row[SWITCH], bool)):
-            return Unknown(f"the answer for {key} did not tell {SWITCH}", "malformed")
+            return Unknown(f"the answer for {key} lacks {SWITCH}", "malformed")
         identity = guid(row)
         person = self.directory.recipient(identity)
         names = self._called(row) | person.own if person else self._called(row)

@@ -452,7 +452,7 @@ def _decode(key: str, row: Row, wanted: TransportRule | None, places: Mapping[st
         return spec
     numbers = {name: places[caseless(name)] for name in names if caseless(name) in places}
     if not all(isinstance(place, int) for place in (own, *numbers.values())):
-        return Unknown("Get-TransportRule did not tell Priority", "malformed")
+        return Unknown("Get-TransportRule did not return Priority", "malformed")
     later = frozenset(name for name, place in numbers.items() if place > own)
     missing = frozenset(names) - numbers.keys()  # rules that are yet to be made, which then go last
     place = None if later == numbers.keys() else min(numbers, key=numbers.__getitem__)
@@ -545,7 +545,7 @@ def _contributions(spec: TransportRule) -> Iterator[Contribution]:
 
 
 def _incomplete(before: TransportRule | None, after: TransportRule) -> Iterator[Guard]:
-    """What the service refuses of the whole rule, with what it has already; a column that was not told is none."""
+    """What the service refuses of the whole rule, with what it has already; a column that was not returned is none."""
     header = (after.set_header_name, after.set_header_value)
     if bool(header[0]) != bool(header[1]) and (before is None or None not in header):
         missing = "set_header_value" if after.set_header_name else "set_header_name"

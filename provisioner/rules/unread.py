@@ -10,12 +10,12 @@ _NOT_FOUND = "not_found"
 
 
 def why_unread(answer: Answer | Unknown | None) -> Unknown | None:
-    """Why an answer does not tell what a rule wants to know; None where it was not asked for, or no object has it.
+    """Why an answer does not say what a rule wants to know; None where it was not asked for, or no object has it.
 
     What does not exist is the finding of another rule: a domain that is not accepted, for example.
     """
     if isinstance(answer, Answer):
-        return Unknown("the answer does not tell it", "malformed")
+        return Unknown("the answer does not say", "malformed")
     return None if answer is None or answer.kind == _NOT_FOUND else answer
 
 

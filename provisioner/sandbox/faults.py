@@ -361,7 +361,7 @@ class _Exchange:
     async def _stream(
         self, status: int, headers: Mapping[str, str], parts: Iterable[bytes], pause_s: float = 0.0
     ) -> None:
-        """Send a body whose length is not told, part by part, until its end or until the client has gone."""
+        """Send a body of undeclared length, part by part, until its end or until the client has gone."""
         self._status = status
         self.log()
         raw = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]

@@ -57,7 +57,7 @@ def record_of(error: CmdletError, fq_error: str = "", exception: str = "", targe
 
 
 def not_recognized(name: str) -> CmdletError:
-    """PowerShell's sentence for a command that is not there, or that a JEA role does not show: it does not tell."""
+    """PowerShell's sentence for a command that is not there, or that a JEA role does not show: it does not say."""
     text = (
         f"The term '{name}' is not recognized as the name of a cmdlet, function, script file, or operable program. "
         "Check the spelling of the name, or if a path was included, verify that the path is correct and try again."

@@ -21,7 +21,7 @@ PATH = "/wsman"
 
 
 class PeerCertificates:
-    """Certificates that TLS clients proved to hold, by the address they come from: ASGI does not tell."""
+    """Certificates that TLS clients proved to hold, by the address they come from: ASGI does not hand them on."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, int], bytes] = {}

@@ -14,7 +14,7 @@ from provisioner.senders.inventory import UNKNOWN, Evidence, Protocol, TlsVersio
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One or more rows of a source that say the same. What a source does not tell is empty.
+    """One or more rows of a source that say the same. What a source does not say is empty.
 
     `sender` is the envelope sender, `login` the sign-in name or address that logged in, `login_id` its id in the
     directory. `connector` is None where nothing told it, "" where the mail came without one. `code` and `reason` are of

@@ -314,7 +314,7 @@ def _select(cmdlet: Cmdlet) -> str:
 
 
 def _tenant_of(token: str, cmdlet: Cmdlet) -> str:
-    """The tenant's id, which the path wants. Raises SignInRefused for a token that does not tell it."""
+    """The tenant's id, which the path wants. Raises SignInRefused for a token that does not have it."""
     tenant = str(claims_of(token).get("tid") or "")
     if not tenant:
         raise SignInRefused("the token does not say for which tenant it is", cmdlet.name)

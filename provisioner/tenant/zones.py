@@ -81,7 +81,7 @@ class Zones:
     # --- where -------------------------------------------------------------------------------------------------------
 
     async def place(self, named: str, name: str, kind: str) -> Place:
-        """Raises InputError where no provider has the zone, TenantError where DNS does not tell the zone."""
+        """Raises InputError where no provider has the zone, TenantError where DNS does not show the zone."""
         owner = name.lower().removesuffix(".")
         if kind != "CNAME":
             owner = await self._owner(owner)

@@ -386,7 +386,7 @@ def test_without_a_tenant_the_endpoint_behind_a_filter_is_unknown_and_never_gues
     named = {"PROVISIONER_ENDPOINTS__DNS_SERVERS": json.dumps([dns])}
     sheet = shop.run("devices", "show", "scanner", plan, **named)
     assert sheet.returncode == 0, sheet.stderr
-    assert "which DNS did not tell: the tenant does (--profile)" in sheet.stdout
+    assert "which DNS does not show: with --profile the tenant names it" in sheet.stdout
     assert "protection.outlook.com" not in sheet.stdout
     refused = shop.run("probe", "scanner", plan, **named)
     assert refused.returncode == 3

@@ -58,7 +58,7 @@ def test_a_relay_is_set_to_the_real_mx_without_a_sign_in(fleet: Desired) -> None
 def test_a_server_that_dns_did_not_tell_is_left_open_and_never_computed(fleet: Desired) -> None:
     document = sheet(fleet.devices["scanner"], fleet, {}, CLOUDS["worldwide"])
     assert document["settings"][0]["value"] == ""
-    assert "DNS did not tell" in document["settings"][0]["note"]
+    assert "DNS does not show" in document["settings"][0]["note"]
 
 
 def test_client_submission_names_the_user_and_its_limits(fleet: Desired) -> None:

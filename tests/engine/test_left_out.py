@@ -51,7 +51,7 @@ def read(around: Scene, tenant: LeavingOut) -> Observed:
 
 
 def agrees(sound: Observation, now: Observation) -> bool:
-    """Whether an observation is unknown, or the same but for values that it does not tell."""
+    """Whether an observation is unknown, or the same but for values that it does not say."""
     if isinstance(now, Unknown):
         return True
     if isinstance(sound, Absent | Unknown) or isinstance(now, Absent):

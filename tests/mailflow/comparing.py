@@ -453,7 +453,7 @@ def disagreement(found: Decision, reasons: frozenset[str], *, whole: bool) -> st
 def disagreement_about_open(found: Decision, undecided: frozenset[str], *, whole: bool) -> str:
     """What is wrong with what a decision leaves open, where the sandbox names what no source decides; "" for nothing.
 
-    Where the decision lacks nothing else, it knows the situation as well as the sandbox does. A refusal does not tell
+    Where the decision lacks nothing else, it knows the situation as well as the sandbox does. A refusal does not say
     what it lacks.
     """
     ours = found.doubtful & OPEN

@@ -62,7 +62,7 @@ def test_who_meets_every_condition_is_selected_with_the_switch_of_now() -> None:
 )
 def test_a_mailbox_whose_answer_lacks_a_condition_is_not_left_out(column: str, body: dict[str, Any]) -> None:
     row = {name: value for name, value in mailbox("scan").items() if name != column}
-    with pytest.raises(ValueError, match=f"{column} of a mailbox was not told"):
+    with pytest.raises(ValueError, match=f"{column} of a mailbox was not returned"):
         seen(spec(**body), SWITCHES, [row])
 
 

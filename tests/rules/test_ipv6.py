@@ -47,7 +47,7 @@ def test_a_domain_that_takes_none_or_was_not_asked_about_is_not_told(tmp_path: P
 
 @pytest.mark.parametrize(
     ("answer", "why"),
-    [(Answer(({"Status": "Pending"},)), "does not tell"), (Answer(), "does not tell"),
+    [(Answer(({"Status": "Pending"},)), "does not say"), (Answer(), "does not say"),
      (Unknown("the role is missing", "permission"), "the role is missing")],
 )  # fmt: skip
 def test_a_status_that_could_not_be_read_is_said(tmp_path: Path, answer: Answer | Unknown, why: str) -> None:

@@ -55,6 +55,6 @@ def _one(name: str, row: Row | Unknown) -> AcceptedDomain | Unknown:
         return row
     kind = KINDS.read(row, "DomainType")
     if not kind:
-        return Unknown("Get-AcceptedDomain did not tell DomainType", "malformed")
+        return Unknown("Get-AcceptedDomain did not return DomainType", "malformed")
     flags = ("MatchSubDomains", "SendingFromDomainDisabled", "SendingToDomainDisabled", "OutboundOnly")
     return AcceptedDomain(name, kind, *(flag(row, column) for column in flags))

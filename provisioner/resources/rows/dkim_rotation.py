@@ -54,7 +54,7 @@ class Rotation:
 def decode(rows: Sequence[Row], domain: str, now: dt.datetime) -> Rotation | None:
     """Where the rotation of a domain stands; None where it has no signing configuration.
 
-    Raises ValueError for a row that does not tell, and for several rows of the domain.
+    Raises ValueError for a row that does not say, and for several rows of the domain.
     """
     row = of_domain(rows, domain, "Domain", f"configurations of {domain}")
     if row is None:
@@ -62,7 +62,7 @@ def decode(rows: Sequence[Row], domain: str, now: dt.datetime) -> Rotation | Non
     created, due = (_moment(row, column) for column in ("KeyCreationTime", "RotateOnDate"))
     before, after = (_selector(row, f"Selector{when}RotateOnDate") for when in ("Before", "After"))
     if not isinstance(row.get("Enabled"), bool):
-        raise ValueError("Get-DkimSigningConfig did not tell Enabled")
+        raise ValueError("Get-DkimSigningConfig did not return Enabled")
     sizes = {s: row.get(f"{s.capitalize()}KeySize") for s in SELECTORS}
     targets = {s: (text_of(row, f"{s.capitalize()}CNAME") or "").removesuffix(".") for s in SELECTORS}
     known = {s: size for s, size in sizes.items() if isinstance(size, int)}
@@ -73,7 +73,7 @@ def decode(rows: Sequence[Row], domain: str, now: dt.datetime) -> Rotation | Non
 def _selector(row: Row, column: str) -> str:
     value = str(row.get(column) or "").lower()
     if value not in SELECTORS:
-        raise ValueError(f"Get-DkimSigningConfig did not tell {column}")
+        raise ValueError(f"Get-DkimSigningConfig did not return {column}")
     return value
 
 
@@ -85,5 +85,5 @@ def _moment(row: Row, column: str) -> dt.datetime:
             return _EPOCH + dt.timedelta(milliseconds=int(found[1]))
         moment = dt.datetime.fromisoformat(_FRACTION.sub(r"\1", text))
     except (ValueError, OverflowError):
-        raise ValueError(f"Get-DkimSigningConfig did not tell {column}") from None
+        raise ValueError(f"Get-DkimSigningConfig did not return {column}") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)

@@ -34,7 +34,7 @@ class ExternalLimit:
 
 
 def decode(rows: Sequence[Row]) -> ExternalLimit | None:
-    """None for an answer that does not tell both numbers."""
+    """None for an answer that does not say both numbers."""
     row = rows[0] if rows else {}
     reached, most = _count(row.get("ObservedValue")), _count(row.get("Threshold"))
     if reached is None or not most:

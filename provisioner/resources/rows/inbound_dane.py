@@ -29,12 +29,12 @@ def status(domain: str) -> Cmdlet:
 def dane(rows: Sequence[Row], domain: str) -> bool | None:
     """Whether SMTP DANE is enabled for an accepted domain; None where the tenant has no such domain.
 
-    Raises ValueError for a row that does not tell, and for several rows of the domain.
+    Raises ValueError for a row that does not say, and for several rows of the domain.
     """
     row = of_domain(rows, domain, "DomainName", f"accepted domains {domain}")
     if row is None:
         return None
-    return _switch(row.get("SmtpDaneStatus"), "Get-AcceptedDomain did not tell SmtpDaneStatus")
+    return _switch(row.get("SmtpDaneStatus"), "Get-AcceptedDomain did not return SmtpDaneStatus")
 
 
 def dnssec(rows: Sequence[Row]) -> tuple[bool, str]:
@@ -43,7 +43,7 @@ def dnssec(rows: Sequence[Row]) -> tuple[bool, str]:
         raise ValueError(f"Get-DnssecStatusForVerifiedDomain returned {len(rows)} rows")
     told = rows[0].get("DnssecFeatureStatus")
     value = told.get("Value") if isinstance(told, Mapping) else told
-    enabled = _switch(value, "Get-DnssecStatusForVerifiedDomain did not tell DnssecFeatureStatus")
+    enabled = _switch(value, "Get-DnssecStatusForVerifiedDomain did not return DnssecFeatureStatus")
     return enabled, mx_host(rows[0].get("ExpectedMxRecord"))
 
 

@@ -21,6 +21,6 @@ def look_up(domain: str) -> Cmdlet:
 
 
 def enabled(rows: Sequence[Row]) -> bool | None:
-    """Whether the domain takes mail over IPv6; None where the answer does not tell."""
+    """Whether the domain takes mail over IPv6; None where the answer does not say."""
     status = str(rows[0].get("Status") or "").lower() if rows else ""
     return {"enabled": True, "disabled": False}.get(status)

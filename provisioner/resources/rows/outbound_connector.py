@@ -12,7 +12,7 @@ REQUEST = Cmdlet("Get-OutboundConnector", columns=COLUMNS)
 
 
 def enabled(rows: Iterable[Row]) -> frozenset[str]:
-    """The connectors that are enabled, by their names without case. Raises ValueError for a row that does not tell."""
+    """The connectors that are enabled, by their names without case. Raises ValueError for a row that does not say."""
     found = set()
     for row in rows:
         name, is_enabled = row.get("Name"), row.get("Enabled")

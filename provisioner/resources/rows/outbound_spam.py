@@ -79,7 +79,7 @@ def limits(rows: Iterable[Row]) -> dict[str, Limits]:
 
 
 def rules(rows: Iterable[Row]) -> tuple[OutboundRule, ...]:
-    """The rules in force, in their order. Raises ValueError for a row that does not tell its policy or its place."""
+    """The rules in force, in their order. Raises ValueError for a row that does not say its policy or its place."""
     found = []
     for row in rows:
         name, policy, place = row.get("Name"), row.get("HostedOutboundSpamFilterPolicy"), row.get("Priority")

@@ -29,7 +29,7 @@ _form = lenient(email_address)
 class SendAsRight:
     """A right that is granted. `trustees` are the names by which its row means the trustee, `shown` is one of them.
 
-    `own` is the right that every mailbox has for itself. `sid` is the trustee's, "" where the row does not tell it.
+    `own` is the right that every mailbox has for itself. `sid` is the trustee's, "" where the row does not say it.
     """
 
     trustees: frozenset[str]

@@ -112,7 +112,7 @@ REQUEST = Cmdlet("Get-TransportRule", {"ResultSize": "Unlimited"}, COLUMNS, Need
 
 
 def decode(rows: Iterable[Row]) -> tuple[FlowRule, ...]:
-    """The rules that matter, in their order. Raises ValueError for a row that does not tell whether it acts."""
+    """The rules that matter, in their order. Raises ValueError for a row that does not say whether it acts."""
     found = []
     for row in rows:
         name, state, place = row.get("Name"), row.get("State"), row.get("Priority")

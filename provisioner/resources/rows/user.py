@@ -25,7 +25,7 @@ class User:
     """`id` is the Guid, which the rows of the mailbox have too. `authentication_policy` is its name, "" for none.
 
     `addresses` can mean this user only; a name may be that of another one too. `kind` is that of its mailbox, in lower
-    case (usermailbox, sharedmailbox), "" where it was not told. `mail` is the primary address.
+    case (usermailbox, sharedmailbox), "" where it was not returned. `mail` is the primary address.
     """
 
     id: str
@@ -43,7 +43,7 @@ def listing(names: Iterable[str]) -> Cmdlet:
 
 
 def _needed(rows: Sequence[Row], names: frozenset[str]) -> Sequence[Row]:
-    """The rows that say more than that a user nobody mentions has no policy. One that does not tell it is needed."""
+    """The rows that say more than that a user nobody mentions has no policy. One without the column is kept."""
     is_named = recipient.named_among(rows, recipient.NAMES, names)
     return [row for row in rows if row.get("AuthenticationPolicy", True) not in (None, "") or is_named(row)]
 

@@ -62,7 +62,7 @@ def test_a_date_of_an_export_is_read_too() -> None:
     ids=str,
 )
 def test_a_row_that_does_not_tell_is_no_answer(columns: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="did not tell"):
+    with pytest.raises(ValueError, match="did not return"):
         at(DUE, **columns)
 
 
