@@ -40,7 +40,7 @@ class Cause:
             smtp=cloud.smtp,
             app_scope=cloud.mail_scope,
             user_scope=cloud.delegated_mail_scope.partition(" ")[0],
-            legacy=f"{cloud.legacy_smtp} after an opt-in, or " if cloud.legacy_smtp else "",
+            legacy=f"use {cloud.legacy_smtp} after an opt-in, or " if cloud.legacy_smtp else "",
             hve=", High Volume Email" if cloud.hve else "",
         )
 
@@ -170,7 +170,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "hve-external-recipient",
         "High Volume Email does not send to recipients outside the organization",
-        "use another sending method for recipients outside",
+        "use another sending method for external recipients",
         "no",
         HVE,
     ),
@@ -192,7 +192,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "starttls-not-offered",
         "the server does not offer STARTTLS: something between the client and the server takes it out of the greeting "
-        "(a firewall, a virus scanner, a proxy), or the host is another than was meant",
+        "(a firewall, a virus scanner, a proxy), or the client connects to the wrong host",
         "connect to {smtp}:587 by that name, and exempt it from inspection of SMTP",
         "after-fix",
         LOGS,
@@ -216,7 +216,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "tls-too-old",
         "the client supports only TLS 1.0 or 1.1",
-        "install firmware that supports TLS 1.2; if there is none: {legacy}relay through a connector",
+        "install firmware that supports TLS 1.2; if there is none, {legacy}relay through a connector",
         "after-fix",
         "Microsoft, opt in to legacy TLS",
     ),
@@ -340,7 +340,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "direct-send-rejected",
         "the organization rejects direct send, and this source matches no connector",
-        "add a connector for the address (type Partner is enough for recipients inside), or switch RejectDirectSend "
+        "add a connector for the address (type Partner is enough for internal recipients), or switch RejectDirectSend "
         "off",
         "after-fix",
         BLOG,

@@ -105,7 +105,7 @@ def _of_preconditions(
         case Rejection():
             return "rejects direct send" if contribution.rejects else "accepts direct send"
         case LegacyTls():
-            return f"{'takes' if contribution.taken else 'refuses'} client submission over TLS 1.0 and 1.1"
+            return f"{'accepts' if contribution.taken else 'refuses'} client submission over TLS 1.0 and 1.1"
         case FromAlias():
             return "keeps aliases in From" if contribution.kept else "may rewrite aliases in From"
         case SendRight():
@@ -127,7 +127,7 @@ def _of_rule(rule: MailRule) -> Iterator[str]:
     if rule.scl is not None and rule.scl >= 0:
         yield f"sets the SCL of mail to {rule.scl}"
     if rule.tls:
-        yield "demands TLS for mail to the outside"
+        yield "requires TLS for mail to external recipients"
     if rule.stops:
         yield "ends the processing of rules"
 

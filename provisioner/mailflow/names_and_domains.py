@@ -32,7 +32,7 @@ def of_alias(picture: Picture, attempt: Attempt, path: str) -> Iterator[Decision
         return
     warning = (
         f"whether {attempt.sender} stays in From, or {attempt.mailbox} takes its place, is not certain: "
-        "SendFromAliasEnabled is not on, and two pages of Microsoft describe SMTP AUTH in two ways"
+        "SendFromAliasEnabled is not enabled, and two pages of Microsoft contradict each other about SMTP AUTH"
     )
     yield Decision(True, path, possible=(FROM_REWRITTEN,), warning=warning)
 

@@ -211,7 +211,7 @@ def _oauth(sender: Sender) -> Mapping[str, str]:
 
 def _questions(sender: Sender, body: Mapping[str, Any]) -> Iterator[str]:
     if sender.recipients == "inside":
-        yield "recipients: only recipients inside were seen; write anyone if it is to reach others too"
+        yield "recipients: only internal recipients were seen; write anyone if it is to reach others too"
     if sender.protocol == kinds.OAUTH and "oauth" not in body:
         yield "oauth: does an application sign in (with a secret or certificate of its own), or a person?"
     if not sender.address:

@@ -53,7 +53,7 @@ class OutboundSpamPolicy:
     auto_forwarding_mode: str | None = column(
         "AutoForwardingMode",
         Words({"automatic": "Automatic", "on": "On", "off": "Off"}),
-        "Automatic forwarding to recipients outside; automatic is off in most organizations.",
+        "Automatic forwarding to external recipients; automatic is off in most organizations.",
         default="automatic",
     )
 
@@ -148,7 +148,7 @@ class OutboundSpamPolicyType(BaseType):
         if before is None or after is None:
             return
         if after.auto_forwarding_mode == "on" != before.auto_forwarding_mode:
-            summary = "mailboxes may forward mail to recipients outside: it leaves the organization unseen"
+            summary = "mailboxes may forward mail to external recipients: it leaves the organization unseen"
             yield Guard("OUTBOUND-SPAM-FORWARD", summary, "allow forwarding in a policy for single mailboxes only")
         for name in _LIMITS:
             was, will = getattr(before, name), getattr(after, name)

@@ -166,7 +166,7 @@ class TransportRule:
     route_message_outbound_require_tls: bool | None = column(
         "RouteMessageOutboundRequireTls",
         BOOLEAN,
-        "Deliver the mail to recipients outside over TLS only.",
+        "Deliver the mail to external recipients over TLS only.",
         default=False,
     )
     stop_rule_processing: bool | None = column("StopRuleProcessing", BOOLEAN, "Look at no further rule.", default=False)
@@ -565,7 +565,7 @@ def _guards(before: TransportRule | None, after: TransportRule) -> Iterator[Guar
         hint = "limit it by sender_ip_ranges, or declare an inbound connector for the addresses"
         yield Guard("TRANSPORT-RULE-BYPASS", summary, hint)
     if _asks_for_spam(after) and (wider or (was and not _asks_for_spam(was))):
-        summary = f"mail from {listed(_mail(after))} is marked as spam: it may end in Junk Email or quarantine"
+        summary = f"mail from {listed(_mail(after))} is marked as spam: it may end up in Junk Email or quarantine"
         yield Guard("TRANSPORT-RULE-SPAM", summary, "make sure that no device or application sends this mail")
     connector = after.route_message_outbound_connector
     if connector and (wider or (was and was.route_message_outbound_connector != connector)):

@@ -30,7 +30,12 @@ _GENERAL = (
         "A large share of the tenant, or of the plan's own objects, would change or be deleted.",
     ),
     Rule(CLOSE_BEFORE_OPEN, _ERROR, "change", "A change takes a sending path away before its replacement works."),
-    Rule("CONNECTOR-IN-USE", _ERROR, "apply", "An outbound connector that a transport rule names would go."),
+    Rule(
+        "CONNECTOR-IN-USE",
+        _ERROR,
+        "apply",
+        "An outbound connector that a transport rule uses would be deleted or disabled.",
+    ),
     Rule("CONNECTOR-IPV6", _INFO, "", "A domain takes mail over IPv6, and its connectors name IPv4 addresses only."),
     Rule("CONNECTOR-SAME-SCOPE", _INFO, "", "Two connectors take mail from the same senders and sources."),
     Rule("CONNECTOR-SHARED-ADDRESS", _WARNING, "", "A connector names addresses that are shared or change."),

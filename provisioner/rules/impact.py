@@ -115,8 +115,8 @@ def _aliases(outlook: Outlook) -> Iterator[Finding]:
     ]
     if devices:
         summary = (
-            f"{_listed(devices)}: From is an alias of the mailbox, and SendFromAliasEnabled is not on: whether the "
-            "alias or the primary address arrives is not certain"
+            f"{_listed(devices)}: From is an alias of the mailbox, and SendFromAliasEnabled is not enabled: it is not "
+            "certain whether the alias or the primary address arrives"
         )
         yield _finding("FROM-ALIAS", summary, KEEP_ALIASES, devices[0].location)
 

@@ -216,7 +216,7 @@ def _of_mail(
             return _Placed(_Key(o.sender, "", RELAY), o, f"{o.ip_address} is in the connector {' or '.join(relays)}")
         return _Placed(_Key(o.sender, "", UNKNOWN), o, "no source tells how its mail came in")
     if (o.sender, o.ip_address) in outside:
-        why = "it reached recipients outside without a connector, which needs a login"
+        why = "it reached external recipients without a connector, which needs a login"
         return _Placed(_Key(o.sender, "", SUBMISSION), o, why)
     return _Placed(_Key(o.sender, "", DIRECT), o, "its mail came without a connector, and no login from there is known")
 

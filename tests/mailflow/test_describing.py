@@ -68,7 +68,7 @@ BANK = frozenset({"bank.example"})
         ((AddressFilter(),), "filters mail from any address"),
         ((Acceptance("contoso.com"), Account("erp@contoso.com")), "accepted domain; mailbox"),
         ((Rejection(True),), "rejects direct send"),
-        ((LegacyTls(True),), "takes client submission over TLS 1.0 and 1.1"),
+        ((LegacyTls(True),), "accepts client submission over TLS 1.0 and 1.1"),
         ((LegacyTls(False),), "refuses client submission over TLS 1.0 and 1.1"),
         ((SendRight("a@contoso.com", "b@contoso.com"),), "a@contoso.com may send as b@contoso.com"),
         ((Doubt("ConnectorType was not returned"),), "ConnectorType was not returned"),
