@@ -50,6 +50,7 @@ from provisioner.model import (
     overlay,
     project,
 )
+from provisioner.model.listing import listed
 
 
 def plan(
@@ -377,7 +378,7 @@ class _Draft:
         others = [f"{verb} the plan"] if written else []
         if devices:
             names = "from" if all(d.mailbox in {"", *d.senders} for d in devices) else "from or mailbox"
-            others.append(f"correct {names} of {rules.listed([d.address for d in devices])}")
+            others.append(f"correct {names} of {listed([d.address for d in devices], 3)}")
         return f"{fix}{'; or' if '. ' in fix else ', or'} {', and '.join(others)}"
 
     def _unmet(self, resource: Resource, rule: str, summary: str, hint: str) -> None:
@@ -431,9 +432,8 @@ def _unclear(address: Address, reason: str) -> Finding:
 def _not_in_force(resource: Resource, reason: str, fix: str) -> Finding:
     """A declared object that has no effect in the tenant, with the devices that depend on it."""
     fix = fix or "write enabled: true to switch it on, or enabled: false if that is intended"
-    devices = ", ".join(f"device/{name}" for name in resource.devices[:5])
-    more = f" and {len(resource.devices) - 5:,} more" if len(resource.devices) > 5 else ""
-    summary = f"{resource.address}: {reason}" + (f"; {devices}{more} cannot send through it" if devices else "")
+    devices = listed(f"device/{name}" for name in resource.devices)
+    summary = f"{resource.address}: {reason}" + (f"; {devices} cannot send through it" if devices else "")
     return Finding("NOT-IN-FORCE", Severity.WARNING, summary, fix, resource.address, location=resource.location)
 
 

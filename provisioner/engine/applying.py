@@ -33,6 +33,7 @@ from provisioner.engine.settling import settled
 from provisioner.engine.watching import observer_of
 from provisioner.mailflow import senders
 from provisioner.model import Action, Address, Change, ChangeSet, Confirm, Observation, Waiver, key_of
+from provisioner.model.listing import listed
 from provisioner.tenant.ports import Ports
 
 
@@ -93,9 +94,9 @@ class _Gate:
         if not missing:
             return None, ()
         if rules.lifted(rules.CLOSE_BEFORE_OPEN, change.address, self.allowed):
-            return None, (f"sent although {_first(missing)} is not in force: {rules.CLOSE_BEFORE_OPEN} is allowed",)
+            return None, (f"sent although {listed(missing, 3)} is not in force: {rules.CLOSE_BEFORE_OPEN} is allowed",)
         self.run.tell(HeldBack(change, tuple(missing)))
-        return Result(change.address, change.action, HELD_BACK, f"waits for {_first(missing)}"), ()
+        return Result(change.address, change.action, HELD_BACK, f"waits for {listed(missing, 3)}"), ()
 
 
 async def _carry_out(run: Run, changes: Sequence[Change], made: Mapping[Address, str], gate: _Gate) -> None:
@@ -122,7 +123,7 @@ async def _one(run: Run, change: Change, needs: Collection[Address], gate: _Gate
         await (run.begun if need in early else run.ended)[need].wait()
     missing = [str(n) for n in sorted(needs) if not _in_place(run, n, early=n in early)]
     if missing:
-        return run.end(Result(change.address, change.action, SKIPPED, f"it needs {_first(missing)}"))
+        return run.end(Result(change.address, change.action, SKIPPED, f"it needs {listed(missing, 3)}"))
     began = run.clock.monotonic()
     try:
         whole = await settled(run, change)
@@ -194,8 +195,3 @@ async def _confirmed(change: Change, result: Result, confirmer: Confirmer, *, be
         there = dataclasses.replace(change, after=key_only(change.after))
         await confirmer.confirm(there, Result(change.address, change.action, DONE))
     return result
-
-
-def _first(words: Sequence[str], most: int = 3) -> str:
-    more = f" and {len(words) - most:,} more" if len(words) > most else ""
-    return ", ".join(words[:most]) + more

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from provisioner.mail_dns.findings import ERROR, INFO, WARNING, DnsFinding
 from provisioner.mail_dns.records import is_mta_sts, parse_mta_sts
+from provisioner.model.listing import listed
 
 LONGEST_AGE_S = 31_557_600
 """A year: RFC 8461, 3.2."""
@@ -196,5 +197,4 @@ def _hint(host: PolicyHost, what: str) -> str:
 
 
 def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_TOLD} more" if len(names) > _MOST_TOLD else ""
-    return ", ".join(name[:253] for name in names[:_MOST_TOLD]) + more
+    return listed((name[:253] for name in names), _MOST_TOLD)

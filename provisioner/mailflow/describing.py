@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
+from provisioner.model.listing import listed
 from provisioner.model.picture import (
     ANY,
     ORGANIZATION,
@@ -38,13 +39,6 @@ from provisioner.model.picture import (
 def described(contributions: Contributions) -> str:
     """A phrase for each contribution. An object that is disabled contributes nothing."""
     return "; ".join(map(_phrase, contributions)) or "without effect on mail"
-
-
-def listed(words: Iterable[str], most: int = 3) -> str:
-    """A few of the words in order, and how many more there are."""
-    ordered = sorted(words)
-    more = f" and {len(ordered) - most:,} more" if len(ordered) > most else ""
-    return ", ".join(ordered[:most]) + more
 
 
 def _phrase(contribution: Contribution) -> str:
@@ -134,7 +128,7 @@ def _of_rule(rule: MailRule) -> Iterator[str]:
 
 def _of_filter(contribution: AddressFilter) -> str:
     shown = {"does not filter": contribution.spared, "refuses": contribution.refused}
-    networks = {verb: listed(n.removesuffix("/32") for n in scope) for verb, scope in shown.items() if scope}
+    networks = {verb: listed({n.removesuffix("/32") for n in scope}) for verb, scope in shown.items() if scope}
     return ", ".join(f"{verb} mail from {which}" for verb, which in networks.items()) or "filters mail from any address"
 
 
@@ -149,5 +143,5 @@ def _of_policies(contribution: PasswordPolicy | PolicyOf) -> str:
 def _sources(known: Relay | Exemption) -> str:
     """The networks and the certificate by which a connector knows its senders."""
     certificate = [f"certificate {known.certificate}"] if known.certificate else []
-    networks = [listed(network.removesuffix("/32") for network in known.networks)] if known.networks else []
+    networks = [listed({network.removesuffix("/32") for network in known.networks})] if known.networks else []
     return " or ".join([*networks, *certificate]) or "no source"

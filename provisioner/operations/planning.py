@@ -32,6 +32,7 @@ from provisioner.model import (
     project,
 )
 from provisioner.model.clouds import cloud_of_mail
+from provisioner.model.listing import listed
 from provisioner.model.names import caseless
 from provisioner.model.picture import SignIn
 from provisioner.operations.checkout import commit_of
@@ -167,7 +168,7 @@ def _journal(context: Context, tenant_id: str) -> Path:
     path = fetched(context, tenant_id)
     lines = journal.passed_over(path)
     if lines:
-        named = ", ".join(map(str, lines[:5])) + (f" and {len(lines) - 5} more" if len(lines) > 5 else "")
+        named = listed(map(str, lines))
         context.note(f"{path}: line {named} passed over: edited, cut off, or of a newer version (history verify)")
     return path
 

@@ -17,6 +17,7 @@ from provisioner.engine import journal
 from provisioner.mailflow import promises
 from provisioner.mailflow.senders import Sender, sender_of
 from provisioner.model import ChangeSet, Desired, Finding, ResourceType, goal_of
+from provisioner.model.listing import listed
 from provisioner.resources import TYPES
 
 GONE = "DEVICES-GONE"
@@ -62,18 +63,15 @@ def finding_of(lost: Sequence[Sender], found: ChangeSet) -> Finding:
     taken = {f"device/{s.name}": [str(a) for a, groups in loses.items() if any(map(s.is_of, groups))] for s in lost}
     names = list(dict.fromkeys(f"device/{sender.name}" for sender in lost))
     count = "1 device of the last run is" if len(names) == 1 else f"{len(names):,} devices of the last run are"
-    summary = f"{count} no longer in the plan: {_listed(names)}. "
-    each = [f"{name} (by {_listed(changes)})" for name, changes in taken.items() if changes]
-    summary += f"The changes take a sending path from {_listed(each)}" if each else "No change takes a path from "
-    summary += "" if each else ("it" if len(names) == 1 else "them")
+    summary = f"{count} no longer in the plan: {listed(names, _NAMED)}. "
+    each = [f"{name} (by {listed(changes, _NAMED)})" for name, changes in taken.items() if changes]
+    them = "it" if len(names) == 1 else "them"
+    taking = f"The changes take a sending path from {listed(each, _NAMED)}"
+    summary += taking if each else f"No change takes a path from {them}"
     hint = (
         "if a file or a part of the plan was lost, put it back; if they are gone, apply, and the next plan forgets them"
     )
     return Finding(GONE, Severity.WARNING if each else Severity.INFO, summary, hint)
-
-
-def _listed(words: Sequence[str]) -> str:
-    return ", ".join(words[:_NAMED]) + (f" and {len(words) - _NAMED:,} more" if len(words) > _NAMED else "")
 
 
 def recorded(found: ChangeSet) -> Mapping[str, Any]:

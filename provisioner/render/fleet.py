@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from provisioner.model.fleet import STATES, FleetReport, TenantDocument
+from provisioner.model.listing import listed
 from provisioner.render.escape import visible
 from provisioner.render.pages import page, source
 
@@ -32,9 +33,8 @@ def detail(tenant: TenantDocument) -> str:
     if tenant["error"]:
         return tenant["error"]["message"]
     if tenant["drifted"]:
-        more = f" and {len(tenant['drifted']) - 3} more" if len(tenant["drifted"]) > 3 else ""
         outside = f"; {tenant['outside']} changed from outside" if tenant["outside"] else ""
-        return f"{', '.join(tenant['drifted'][:3])}{more}{outside}"
+        return listed(tenant["drifted"], 3) + outside
     results = tenant["results"].items()
     return ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in results) or changes(tenant)
 

@@ -19,6 +19,7 @@ from provisioner.model.document import (
     PathDocument,
     RecordDocument,
 )
+from provisioner.model.listing import listed
 from provisioner.render.changes import action, pending, worst_first
 from provisioner.render.escape import visible
 
@@ -177,7 +178,7 @@ def affected(paths: Sequence[PathDocument]) -> Iterator[str]:
     for verb, side in (("admits", "gains"), ("may stop", "loses")):
         senders = [_sender(p) for p in paths if p[side] and p["kind"] != "mail"]  # type: ignore[literal-required]
         if senders:
-            yield f"{verb} {_listed(list(dict.fromkeys(senders)))}"
+            yield f"{verb} {listed(list(dict.fromkeys(senders)))}"
 
 
 def _sender(path: PathDocument) -> str:
@@ -193,11 +194,6 @@ def _sender(path: PathDocument) -> str:
         "application": f"the application {sender}",
     }
     return words.get(kind, sender)
-
-
-def _listed(words: Sequence[str], most: int = 4) -> str:
-    more = f" and {len(words) - most:,} more" if len(words) > most else ""
-    return ", ".join(words[:most]) + more
 
 
 @dataclass(frozen=True, slots=True)

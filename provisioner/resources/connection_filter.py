@@ -35,6 +35,7 @@ from provisioner.model import (
     Step,
     Unknown,
 )
+from provisioner.model.listing import listed
 from provisioner.model.picture import AddressFilter, Contribution, Contributions, Scope, holds
 from provisioner.resources import fields
 from provisioner.resources.base import BaseType
@@ -203,8 +204,7 @@ class ConnectionFilterType(BaseType):
         was = _effect(before)[0] if before else frozenset[str]()
         new = sorted(wire_network(n) for n in (_effect(after)[0] if after else ()) if not holds(was, n))
         if new:
-            more = f" and {len(new) - 5:,} more" if len(new) > 5 else ""
-            summary = f"mail from {', '.join(new[:5])}{more} is no longer filtered for spam, whatever sender it claims"
+            summary = f"mail from {listed(new)} is no longer filtered for spam, whatever sender it claims"
             hint = "where the addresses are your own, declare an inbound connector for them instead"
             yield Guard("FILTER-ALLOW", summary, hint)
         for name in _LISTS:

@@ -16,7 +16,6 @@ from pydantic import AfterValidator
 
 from provisioner.model import Answer, Cmdlet, Declared, Parameter, Query, ReadBack, Row, Send, Step, Undeclared, Unknown
 from provisioner.model.names import caseless
-from provisioner.model.picture import Scope
 from provisioner.resources import fields
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
@@ -257,9 +256,3 @@ def _declared_names(section: Iterable[str]) -> Iterator[tuple[str, str]]:
     spelling: dict[str, str] = {}
     for name in section:
         yield spelling.setdefault(caseless(name), name), name
-
-
-def listed(words: Scope, most: int = 5) -> str:
-    """A few of the words in order, and how many more there are."""
-    more = f" and {len(words) - most:,} more" if len(words) > most else ""
-    return ", ".join(sorted(words)[:most]) + more

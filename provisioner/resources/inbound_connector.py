@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from provisioner.diagnostics import Severity
 from provisioner.model import Address, Advice, Guard, Row, Rule
+from provisioner.model.listing import listed
 from provisioner.model.picture import (
     ADDRESS,
     ANY,
@@ -43,7 +44,6 @@ from provisioner.resources.connectors import (
     ConnectorType,
     certificate,
     comment_column,
-    listed,
     source_column,
     type_column,
 )

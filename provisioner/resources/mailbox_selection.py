@@ -37,10 +37,10 @@ from provisioner.model import (
     Unknown,
     request_key,
 )
+from provisioner.model.listing import listed
 from provisioner.model.picture import Contribution, Contributions, SignIn
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import DomainText, EmailText, guid, refusal, text_of
-from provisioner.resources.connectors import listed
 from provisioner.resources.rows import batches, cas_mailbox, recipient
 from provisioner.resources.rows.transport_config import SWITCH, WORDS
 from provisioner.resources.smtp_auth import SmtpAuth

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from provisioner.diagnostics import Severity
 from provisioner.model import Guard, Parameter, Query, Row, Rule
+from provisioner.model.listing import listed
 from provisioner.model.picture import NONE, Contribution, Contributions, Privilege, Route, Scope
 from provisioner.resources import fields
 from provisioner.resources.canonical import (
@@ -32,7 +33,6 @@ from provisioner.resources.connectors import (
     ConnectorType,
     certificate,
     comment_column,
-    listed,
     source_column,
     type_column,
 )

@@ -37,6 +37,7 @@ from provisioner.model import (
     Step,
     Unknown,
 )
+from provisioner.model.listing import listed
 from provisioner.model.names import caseless
 from provisioner.model.picture import ANY, NONE, Contribution, Contributions, MailRule, Privilege, Route, Scope
 from provisioner.resources import fields
@@ -52,7 +53,6 @@ from provisioner.resources.canonical import (
     skip_network,
     wire_network,
 )
-from provisioner.resources.connectors import listed
 from provisioner.resources.fields import BOOLEAN, Boolean, Text, Texts, Words, column
 from provisioner.resources.rows import transport_rule as rows
 

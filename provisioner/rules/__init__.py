@@ -6,7 +6,7 @@ only by name: `allow:` in the plan, `--allow RULE[:pattern]` on the command line
 
 from provisioner.mailflow.asking import further_questions, questions, reduce_evidence, sign_in_questions
 from provisioner.rules.catalogue import CLOSE_BEFORE_OPEN, RULES, rule_of
-from provisioner.rules.plan_alone import lint, listed, not_offered
+from provisioner.rules.plan_alone import lint, not_offered
 from provisioner.rules.unmanaged import check_unmanaged
 from provisioner.rules.waivers import lifted, parse_allow, waive
 from provisioner.rules.whole_picture import check
@@ -19,7 +19,6 @@ __all__ = [
     "further_questions",
     "lifted",
     "lint",
-    "listed",
     "not_offered",
     "parse_allow",
     "questions",

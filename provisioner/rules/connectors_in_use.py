@@ -22,11 +22,11 @@ from provisioner.model import (
     goal_of,
     request_key,
 )
+from provisioner.model.listing import listed
 from provisioner.model.names import caseless
 from provisioner.model.picture import MailRule
 from provisioner.resources.rows import transport_rule
 from provisioner.rules.catalogue import RULES
-from provisioner.rules.plan_alone import listed
 from provisioner.rules.unread import not_decided, why_unread
 
 Types = Mapping[str, ResourceType[Any]]

@@ -21,6 +21,7 @@ from provisioner.mailflow.lists import told
 from provisioner.mailflow.names_and_domains import KEEP_ALIASES, of_alias
 from provisioner.model import Address, Change, Desired, Finding, Observed, ResourceType, request_key
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SIGNING_IN, SMTP_RELAY, Device
+from provisioner.model.listing import listed
 from provisioner.model.picture import ORGANIZATION, PasswordPolicy, Picture, PolicyOf, SignIn
 from provisioner.resources.rows import organization_config, transport_rule
 from provisioner.rules.catalogue import RULES
@@ -298,9 +299,8 @@ def _by_method(desired: Desired, method: str) -> Iterator[Device]:
     return (desired.devices[name] for name, choice in desired.choices.items() if choice.method == method)
 
 
-def _listed(devices: Sequence[Device], most: int = 5) -> str:
-    more = f" and {len(devices) - most:,} more" if len(devices) > most else ""
-    return ", ".join(d.address for d in devices[:most]) + more
+def _listed(devices: Sequence[Device]) -> str:
+    return listed(d.address for d in devices)
 
 
 def _loses(device: Device, why: str, cause: Address | None) -> Finding:

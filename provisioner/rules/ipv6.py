@@ -7,9 +7,9 @@ from typing import Any
 
 from provisioner.mailflow.asking import reached_by_address, relays_by_address
 from provisioner.model import Desired, Finding, Observed, ResourceType, Unknown, request_key
+from provisioner.model.listing import listed
 from provisioner.resources.rows import ipv6_status, rows_of
 from provisioner.rules.catalogue import RULES
-from provisioner.rules.plan_alone import listed
 from provisioner.rules.unread import not_decided, why_unread
 
 

@@ -11,6 +11,7 @@ from provisioner.mailflow.picture import after as picture_after
 from provisioner.mailflow.picture import of_observed
 from provisioner.model import Action, Change, Desired, Finding, Observed, ResourceType, Unknown, request_key
 from provisioner.model.devices import Device
+from provisioner.model.listing import listed
 from provisioner.rules.catalogue import RULES
 from provisioner.rules.unread import not_decided, why_unread
 
@@ -61,9 +62,8 @@ def _exceeded(one: Holding, devices: Sequence[Device]) -> str:
 
 
 def _finding(mailbox: str, devices: Sequence[Device], one: Holding, why: str) -> Finding:
-    named = ", ".join(device.address for device in devices[:5])
-    more = f" and {len(devices) - 5:,} more" if len(devices) > 5 else ""
+    named = listed(device.address for device in devices)
     unsure = f", if that policy holds for it: {one.missing} is not known" if one.missing else ""
-    summary = f"{mailbox} ({named}{more}) {why}{unsure} (550 5.1.8)"
+    summary = f"{mailbox} ({named}) {why}{unsure} (550 5.1.8)"
     hint = f"{outbound_policies.RAISE}; or let several mailboxes share the mail"
     return Finding(_RULE.id, _RULE.severity, summary, hint, blocks=_RULE.blocks, location=devices[0].location)

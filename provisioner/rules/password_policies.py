@@ -23,10 +23,10 @@ from provisioner.model import (
     goal_of,
     request_key,
 )
+from provisioner.model.listing import listed
 from provisioner.model.picture import PasswordPolicy, PolicyOf
 from provisioner.resources.rows import authentication_policy
 from provisioner.rules.catalogue import RULES
-from provisioner.rules.plan_alone import listed
 
 Types = Mapping[str, ResourceType[Any]]
 

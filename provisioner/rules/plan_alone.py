@@ -12,6 +12,7 @@ from provisioner.mailflow.picture import of_declared
 from provisioner.model import Desired, Finding, Observed, Resource, ResourceType, Rule
 from provisioner.model.clouds import Cloud
 from provisioner.model.devices import DIRECT_SEND, Device
+from provisioner.model.listing import listed
 from provisioner.model.names import caseless
 from provisioner.model.picture import Relay, shared
 from provisioner.resources import TYPES
@@ -117,12 +118,6 @@ def _named_by_connectors(desired: Desired, types: Mapping[str, ResourceType[Any]
                 summary = f"{resource.address} relays for addresses of site/{name}, which {how}"
                 hint = "let its devices sign in or show a certificate, and take the addresses out of the connector"
                 yield _finding(RULES["CONNECTOR-SHARED-ADDRESS"], resource, "sender_ip_addresses", summary, hint)
-
-
-def listed(words: Sequence[str], most: int = 3) -> str:
-    """A few of the words, and how many more there are."""
-    more = f" and {len(words) - most:,} more" if len(words) > most else ""
-    return ", ".join(words[:most]) + more
 
 
 def _same_scope(desired: Desired, types: Mapping[str, ResourceType[Any]]) -> Iterator[Finding]:

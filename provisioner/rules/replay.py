@@ -17,6 +17,7 @@ from provisioner.devices.choice import NAMES
 from provisioner.mailflow.attempt import Attempt, Decision
 from provisioner.model import Address, Change, Desired, Finding, Observed, ResourceType
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY, Device
+from provisioner.model.listing import listed
 from provisioner.model.picture import Relay, SignIn, holds
 from provisioner.model.traffic import Traffic
 from provisioner.resources.rows import recipient, rows_of, user
@@ -157,10 +158,10 @@ def _contradiction(tried: _Tried) -> str:
     names = [a.key for a in now.by if now.path == SMTP_RELAY]
     if traffic.connector == "" and names and now.allowed:
         return (
-            f"{_listed(names)} takes mail from {_shown(traffic)}, and its mail came without a connector{_seen(traffic)}"
+            f"{listed(names)} takes mail from {_shown(traffic)}, and its mail came without a connector{_seen(traffic)}"
         )
     if traffic.connector and traffic.connector not in names and not _partner(traffic.connector, now):
-        says = f"{_listed(names)} takes it" if names else "no connector names its source"
+        says = f"{listed(names)} takes it" if names else "no connector names its source"
         return f"{traffic.connector} took its mail{_seen(traffic)}, and by the tenant's settings {says}"
     return ""
 
@@ -213,13 +214,11 @@ def _another_way(tried: _Tried, outlook: Outlook) -> _Outcome:
     if took <= set(then.by) and not new:
         return _Outcome(_Verdict.STAYS)
     others = sorted(set(then.by) - took) or sorted(then.by)
-    first = _listed([a.key for a in sorted(took)])
+    first = listed([a.key for a in sorted(took)])
     if took <= set(then.by):
-        why = (
-            f"{_listed([a.key for a in new])} would name its source besides {first}, and no source says which takes it"
-        )
+        why = f"{listed([a.key for a in new])} would name its source besides {first}, and no source says which takes it"
     else:
-        why = f"{_listed([a.key for a in others])} takes it instead of {first}"
+        why = f"{listed([a.key for a in others])} takes it instead of {first}"
     return _Outcome(_Verdict.CHANGES, why, _SEE, next((a for a in (*new, *took) if a in outlook.pending), None))
 
 
@@ -261,7 +260,7 @@ def _who(several: Sequence[Traffic]) -> str:
     first = several[0]
     how = {"basic": " (signs in with a password)", "oauth": " (signs in with OAuth)", "any": " (signs in)"}
     sources = list(dict.fromkeys(_shown(t) for t in several if t.network))
-    places = f" from {_listed(sources)}" if sources and not first.authentication else ""
+    places = f" from {listed(sources)}" if sources and not first.authentication else ""
     as_ = f" as {first.mailbox}" if first.mailbox and first.mailbox != first.name else ""
     return f"{first.name}{as_}{how.get(first.authentication, '')}{places}"
 
@@ -276,11 +275,6 @@ def _seen(traffic: Traffic) -> str:
 
 def _coded(decision: Decision) -> str:
     return f" ({decision.code})" if decision.code else ""
-
-
-def _listed(words: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(words) - most:,} more" if len(words) > most else ""
-    return ", ".join(words[:most]) + more
 
 
 def _finding(identifier: str, summary: str, fix: str, cause: Address | None) -> Finding:

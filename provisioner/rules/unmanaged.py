@@ -14,6 +14,7 @@ from typing import Any
 from provisioner import mailflow
 from provisioner.devices import worked_out_for
 from provisioner.model import Address, Change, Desired, Finding, ResourceType, goal_of
+from provisioner.model.listing import listed
 from provisioner.model.picture import (
     ADDRESS,
     ANY,
@@ -28,7 +29,6 @@ from provisioner.model.picture import (
 )
 from provisioner.resources.ownership import HYBRID_WIZARD
 from provisioner.rules.catalogue import RULES
-from provisioner.rules.plan_alone import listed
 
 Types = Mapping[str, ResourceType[Any]]
 

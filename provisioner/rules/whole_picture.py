@@ -22,6 +22,7 @@ from provisioner.model import (
     goal_of,
     request_key,
 )
+from provisioner.model.listing import listed
 from provisioner.model.picture import Acceptance, Signature
 from provisioner.resources.ownership import HYBRID_WIZARD
 from provisioner.resources.rows import accepted_domain
@@ -32,7 +33,6 @@ from provisioner.rules.impact import device_findings
 from provisioner.rules.ipv6 import ipv6_findings
 from provisioner.rules.outbound_limit import outbound_limit_findings
 from provisioner.rules.password_policies import policy_findings
-from provisioner.rules.plan_alone import listed
 from provisioner.rules.replay import replay_findings
 
 _SMALL = 10  # below this many objects of a type a share says nothing

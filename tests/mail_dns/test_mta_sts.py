@@ -111,7 +111,7 @@ def test_any_text_is_read(text: str) -> None:
 def test_a_hostile_policy_is_told_in_few_words() -> None:
     text = GOOD + "".join(f"mx: host-{n}.example.com\n" for n in range(5_000))
     (unused,) = sts_policy_findings(HOST, MX, Fetched(200, "text/plain", text))
-    assert "and 4995 more" in unused.summary
+    assert "and 4,995 more" in unused.summary
     assert len(unused.summary) < 500
     assert parse_policy("x" * 60_000 + ":" + " " * 60_000).errors
     assert len("".join(parse_policy(":\n" * 30_000).errors)) < 500

@@ -13,7 +13,6 @@ from provisioner.model import Address, Desired, Finding, Resource
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.rules import lint
-from provisioner.rules.plan_alone import listed
 
 AT, KEY = Location("plan.yaml", 3, 3), Location("plan.yaml", 4, 5)
 NO_METHOD = "DEVICE-NO-METHOD"
@@ -34,20 +33,6 @@ def device(name: str, **fields: Any) -> Device:
 
 def found(*resources: Resource, **rest: Any) -> list[Finding]:
     return list(lint(Desired("contoso", "", {r.address: r for r in resources}, **rest)))
-
-
-@pytest.mark.parametrize(
-    ("words", "text"),
-    [
-        ([], ""),
-        (["a"], "a"),
-        (["a", "b", "c"], "a, b, c"),
-        (["a", "b", "c", "d"], "a, b, c and 1 more"),
-        (["x"] * 1003, "x, x, x and 1,000 more"),
-    ],
-)
-def test_three_words_are_listed_and_the_rest_counted(words: list[str], text: str) -> None:
-    assert listed(words) == text
 
 
 def test_advice_of_a_type_stands_at_its_field() -> None:
