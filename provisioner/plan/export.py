@@ -335,7 +335,7 @@ def _without_unfit(kind: ResourceType[Any], address: Address, form: Form, left_o
             name = found["loc"][len(path)] if len(found["loc"]) > len(path) else None
             if name not in value:
                 break
-            left_out.append(f"{address}: {name}: {found['msg']}")
+            left_out.append(f"{address}: {name}: {_reason(error)}")
             value = {other: kept for other, kept in value.items() if other != name}
         else:
             break
@@ -347,10 +347,17 @@ def _unfit(kind: ResourceType[Any], address: Address, form: Form, owner: str) ->
     try:
         declared = _declared(kind, _nested(form), owner)
     except ValidationError as error:
-        return str(error.errors(include_url=False)[0]["msg"])
+        return _reason(error)
     resources = {Address(address.type, d.key): Resource(address, d.spec) for d in declared}
     judged = rules.lint(Desired("", owner, resources), (kind,))
-    return next((f.summary for f in judged if f.blocks == "input"), "")
+    return next((f.summary.removeprefix(f"{address}: ") for f in judged if f.blocks == "input"), "")
+
+
+def _reason(error: ValidationError) -> str:
+    found = error.errors(include_url=False)[0]
+    if found["type"] == "literal_error":
+        return f"a plan takes {found['ctx']['expected']}, and the tenant has '{found['input']}'"
+    return str(found["msg"])
 
 
 def _declared(kind: ResourceType[Any], section: Any, owner: str) -> list[Declared]:

@@ -133,6 +133,9 @@ def _copied_form(text: str) -> tuple[str, str] | None:
             return form, _address_in(match[1])
     if re.fullmatch(r"S-1(?:-\d+)+", bare, re.IGNORECASE):
         return "the SID of an application or of a deleted account", "write the object ID of the application"
+    if re.fullmatch(r"[^@\\\s]+\\\$[A-Z0-9]+-[A-Z0-9]+", bare, re.IGNORECASE):
+        hint = "remove the right by this name in Exchange, or write the address of who has it instead"
+        return "the generated logon name by which Exchange shows an account that was deleted", hint
     if re.fullmatch(r"[^@\\\s]+\\[^@\\\s]+", bare):
         return "a logon name (DOMAIN\\user)", "write the primary address of the mailbox, or its sign-in name"
     if re.fullmatch(r"[A-Za-z0-9._-]+", bare) and not _GUID.fullmatch(bare) and not _is_domain(bare):

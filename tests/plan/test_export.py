@@ -26,6 +26,7 @@ SEED = {
         "AcceptedDomain": [
             {"DomainName": "contoso.onmicrosoft.com", "InitialDomain": True},
             {"DomainName": "contoso.com", "Default": True, "MatchSubDomains": True},
+            {"DomainName": "relay.contoso.com", "DomainType": "ExternalRelay", "MatchSubDomains": True},
         ],
         "TransportConfig": [{"SmtpClientAuthenticationDisabled": True, "AllowLegacyTLSClients": False}],
         "HostedOutboundSpamFilterPolicy": [{"Name": "Default", "RecipientLimitPerDay": 400}],
@@ -48,6 +49,7 @@ SEED = {
                 "EFSkipIPs": ["203.0.113.9", "2001:db8:1::/48"],
             },
             {"Name": "hybrid", "ConnectorType": "OnPremises", "ConnectorSource": "HybridWizard"},
+            {"Name": "wide", "ConnectorType": "OnPremises", "SenderIPAddresses": ["203.0.0.0/20"]},
             {"Name": "theirs", "ConnectorType": "OnPremises", "Comment": "Branch [provisioner: other/prod]"},
             {
                 "Name": "odd: #name",
@@ -144,7 +146,7 @@ def test_an_export_plans_empty_and_leaves_defaults_out(session: Session) -> None
     }
     assert plan["transport_config"] == {"allow_legacy_tls_clients": "disabled"}
     assert plan["outbound_spam_policies"] == {"Default": {"recipient_limit_per_day": 400}}
-    assert plan["accepted_domains"] == {"contoso.com": {"match_sub_domains": True}}
+    assert plan["accepted_domains"]["contoso.com"] == {"match_sub_domains": True}
     assert plan["remote_domains"] == {"*": {"auto_forward_enabled": False}, "bank.example": {"tnef": "enabled"}}
     assert plan["connection_filter"] == {"allow": ["203.0.113.0/29", "203.0.113.9/32"]}
     assert plan["inbound_connectors"]["hq"]["sender_ip_addresses"] == ["203.0.113.5/32", "203.0.113.8/30"]
@@ -192,6 +194,15 @@ def test_a_field_that_a_plan_would_not_take_is_left_out_and_told(session: Sessio
     }
     (told,) = [text for text in found.left_out if "skipping" in text]
     assert told.startswith('inbound_connector["skipping"]: ef_skip_ips: "2001:db8:1::/48" is IPv6')
+
+
+def test_a_reason_names_its_object_once(session: Session) -> None:
+    told = [text for text in exported(session).left_out if '"wide"' in text or "relay.contoso.com" in text]
+    assert told == [
+        'accepted_domain["relay.contoso.com"]: type: a plan takes '
+        "'authoritative' or 'internal_relay', and the tenant has 'external_relay'",
+        'inbound_connector["wide"]: 203.0.0.0/20 is 4,096 addresses; Exchange Online takes /24 to /32',
+    ]
 
 
 def test_a_text_of_the_tenant_is_never_taken_for_a_variable(session: Session) -> None:

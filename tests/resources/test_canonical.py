@@ -75,6 +75,7 @@ REFUSED: list[tuple[Canonical, str, str, str]] = [
     (domain_name, "", "DOMAIN-INVALID", "the whole name"),
     (email_address, "erp", "EMAIL-INVALID", "the whole address, such as erp@contoso.com"),
     (email_address, "erp@", "EMAIL-INVALID", "one address"),
+    (email_address, "JPNPR01A001\\$P47IJ1-90OH1234567", "EMAIL-INVALID", "remove the right by this name"),
     (email_address, "S-1-5-21-1-2-3-4", "EMAIL-INVALID", "the object ID of the application"),
     (email_address, "*@contoso.com", "EMAIL-INVALID", "write each address"),
     (email_address, "scan*@contoso.com", "EMAIL-INVALID", "write each address"),

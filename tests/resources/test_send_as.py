@@ -7,7 +7,7 @@ import pytest
 
 from provisioner.model import Absent, Answer, Cmdlet, GraphRequest, Query, Unknown
 from provisioner.model.picture import SendRight
-from provisioner.resources.rows import membership
+from provisioner.resources.rows import membership, recipient_permission
 from provisioner.resources.send_as import SendAs, SendAsType, pair_of
 from tests.recordings import load, recordings
 from tests.resources.recorded import asked, declared, mistakes
@@ -349,3 +349,8 @@ def test_every_right_is_exported_by_the_addresses_of_its_parties() -> None:
         "fax@contoso.com as nobody": (("fax@contoso.com",), ["nobody"]),
     }
     assert "svc-erp@contoso.onmicrosoft.com as invoices@contoso.com" in KIND.names(found[KEY])
+
+
+@pytest.mark.parametrize("nobody", [{"Trustee": "NULL SID"}, {"Trustee": "x", "TrusteeSidString": "S-1-0-0"}])
+def test_a_right_that_nobody_has_any_more_is_none(nobody: dict[str, Any]) -> None:
+    assert recipient_permission.decode([{**ROWS[1], **nobody}, ROWS[1]]) == recipient_permission.decode([ROWS[1]])

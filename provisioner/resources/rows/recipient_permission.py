@@ -22,6 +22,9 @@ _CONTROLS = {"allow": True, "deny": False, "1": False}  # a word, or the number 
 _SELF = "s-1-5-10"
 """The well-known SID of NT AUTHORITY\\SELF, whose row every mailbox has for itself; its name is localized."""
 
+_NOBODY = frozenset({"null sid", "s-1-0-0"})
+"""The well-known SID that stands for no account (Learn, "Security identifiers"): a right that nobody has any more."""
+
 _form = lenient(email_address)
 
 
@@ -47,8 +50,9 @@ def look_up(sender: str) -> Cmdlet:
 
 
 def decode(rows: Iterable[Row]) -> Sequence[SendAsRight]:
-    """The rights that the rows grant. Raises ValueError for a row without rights or trustee."""
-    return [_right(row) for row in rows if _grants(row)]
+    """The rights that the rows grant to somebody. Raises ValueError for a row without rights or trustee."""
+    granted = [_right(row) for row in rows if _grants(row)]
+    return [right for right in granted if right.sid not in _NOBODY and right.shown.lower() not in _NOBODY]
 
 
 def recipients(rows: Iterable[Row]) -> frozenset[str]:

@@ -40,6 +40,7 @@ from provisioner.sandbox.spelling import folded
 from provisioner.sandbox.tenant import Row, Tenant
 
 _LONGEST_LABEL = 63
+_SMALLEST_KEY = 512
 _OVERLAP = dt.timedelta(days=4)
 _SELECTORS = ("selector1", "selector2")
 
@@ -49,9 +50,12 @@ def _derive(tenant: Tenant, row: Row) -> None:
     domain = row["Domain"] = row["Domain"] or row["Name"]
     for number, selector in enumerate(_SELECTORS, start=1):
         row[f"Selector{number}CNAME"] = row[f"Selector{number}CNAME"] or cname_target(tenant, selector, domain)
-        key = row[f"Selector{number}PublicKey"] or public_key(row[f"Selector{number}KeySize"])
+        size = row[f"Selector{number}KeySize"]
+        sized = isinstance(size, int) and size >= _SMALLEST_KEY  # a row with the status NoDKIMKeys has neither
+        key = row[f"Selector{number}PublicKey"] or (public_key(size) if sized else "")
         row[f"Selector{number}PublicKey"] = key
-        publish_key(tenant, row[f"Selector{number}CNAME"], key)
+        if key:
+            publish_key(tenant, row[f"Selector{number}CNAME"], key)
     now = wire_time(tenant.clock.now())
     for column in ("KeyCreationTime", "LastChecked", "RotateOnDate"):
         row[column] = row[column] or now
