@@ -17,7 +17,7 @@ from provisioner.mail_dns.dmarc import check_dmarc
 from provisioner.mail_dns.findings import ERROR, INFO, WARNING, DnsFinding, DnsRecord, unanswered
 from provisioner.mail_dns.mta_sts import Fetched, PolicyHost, record_id, sts_policy_findings
 from provisioner.mail_dns.mx import at_exchange, exchanges_of, is_address, mx_findings
-from provisioner.mail_dns.names import aliases, doubled, moved_to, without_wildcards
+from provisioner.mail_dns.names import aliases, doubled, moved_to, with_doubled_policy, without_wildcards
 from provisioner.mail_dns.policy_findings import transport_findings
 from provisioner.mail_dns.records import Dmarc, MailExchange
 from provisioner.mail_dns.spf import SpfSurvey, check_host, networks, survey
@@ -103,7 +103,8 @@ def check_domain(wanted: MailDomain) -> Dialogue[DomainReport]:
     findings += found
     dane, found = yield from protection(domain, [mx.host for mx in exchanges], named["MX"])
     findings += found
-    findings += yield from doubled(domain, findings)
+    twice = yield from doubled(domain, findings)
+    findings = [*(with_doubled_policy(finding, twice) for finding in findings), *twice]
     moved = yield from aliases(findings)
     return DomainReport(
         domain,

@@ -114,6 +114,9 @@ def _misled(there: str, target: str, targets: Mapping[str, str]) -> tuple[str, s
         return "DKIM-CNAME-SWAPPED", f"leads to {there}, the target of the other selector", "exchange the two"
     theirs, ours = _tenant_of(there), _tenant_of(target)
     hint = "point it to the target that Exchange names now"
+    if there.startswith(f"{target}."):  # panels put the domain behind a target without a dot
+        hint = "enter the target with a dot at its end, or as the provider asks for names of other domains"
+        return "DKIM-CNAME-WRONG", f"leads to {there}, the target with {there.removeprefix(target)[1:]} behind it", hint
     if theirs and ours and theirs != ours:
         what = f"leads to {there}, a key of the tenant {theirs} (another one, or an earlier name of {ours})"
         return "DKIM-CNAME-FOREIGN", what, hint

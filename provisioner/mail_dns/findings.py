@@ -55,3 +55,8 @@ def unanswered(
                 f"{questions[what]} could not be read: {answer.reason or 'no answer'}; nothing is concluded from it",
                 "ask again, or ask another resolver",
             )
+
+
+def visible(text: str) -> str:
+    """The text with what cannot be seen in it (a no-break space) by its number."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)

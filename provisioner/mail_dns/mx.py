@@ -66,7 +66,9 @@ def mx_findings(
             yield DnsFinding("MX-ADDRESS", ERROR, domain, summary, "name a host", (), (there[mx],))
     if endpoint is None or answer.failed:
         return
-    hosts = [mx.host for mx in exchanges if mx.host not in TAKES_NO_MAIL]
+    # Microsoft's proof of ownership may be an MX record (Learn, "Add DNS records to connect your domain"): no such name
+    # exists, `ms64983159.msv1.invalid`, and no mail goes there.
+    hosts = [mx.host for mx in exchanges if mx.host not in TAKES_NO_MAIL and not mx.host.endswith(".invalid")]
     yield from _where_mail_goes(domain, endpoint, hosts, tuple(there[mx] for mx in exchanges if not mx.host))
 
 
@@ -85,6 +87,13 @@ def _where_mail_goes(
         yield DnsFinding("MX-NULL", WARNING, domain, what, hint, record, null)
     elif not hosts:
         yield DnsFinding("MX-MISSING", WARNING, domain, f"{domain} has no MX record that takes mail", hint, record)
+    elif not any(map(at_exchange, hosts)) and (glued := _with_the_domain(domain, hosts)):
+        meant = glued.removesuffix(f".{domain}")
+        what = (
+            f"the MX record of {domain} names {glued}, which is {meant} with {domain} behind it: no mail arrives there"
+        )
+        fix = f"enter the target with a dot at its end ({meant}.), or as the provider asks for names of other domains"
+        yield DnsFinding("MX-ELSEWHERE", WARNING, domain, what, fix)
     elif not any(map(at_exchange, hosts)):
         what = f"mail for {domain} goes to {named}, not to Microsoft: relay and direct send cannot use MX"
         shown = endpoint or "the endpoint that the admin centre shows for the domain"
@@ -97,6 +106,11 @@ def _where_mail_goes(
         what = f"MX of {domain} names {named}; Exchange names {endpoint} for its mail"
         fix = f"publish {endpoint} beside it, test that mail arrives, then take the other out (inbound-dane.md)"
         yield DnsFinding("MX-OTHER-NAME", WARNING, domain, what, fix)
+
+
+def _with_the_domain(domain: str, hosts: Sequence[str]) -> str:
+    """A host of Exchange with the domain behind it, as panels make it of a target without a dot; "" for none."""
+    return next((host for host in hosts if at_exchange(host.removesuffix(f".{domain}"))), "")
 
 
 _UNKNOWN_MX = "publish the MX record that the admin centre shows for the domain; its name cannot be computed"

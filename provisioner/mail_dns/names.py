@@ -86,6 +86,15 @@ def doubled(domain: str, findings: Sequence[DnsFinding]) -> Dialogue[list[DnsFin
     ]
 
 
+def with_doubled_policy(finding: DnsFinding, doubled: Sequence[DnsFinding]) -> DnsFinding:
+    """A missing DMARC record with the one that stands at the doubled name, which its owner meant."""
+    meant = [r.value for twice in doubled for r in twice.remove if r.type == "TXT" and is_dmarc(r.value)]
+    if finding.id != "DMARC-MISSING" or len(meant) != 1:
+        return finding
+    publish = tuple(dataclasses.replace(record, value=meant[0]) for record in finding.publish)
+    return dataclasses.replace(finding, publish=publish, hint="publish there what the doubled name has")
+
+
 _MAY_BE_DOUBLED = frozenset({"DMARC-MISSING", "DKIM-CNAME-MISSING"})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from provisioner.mail_dns.dialogue import LONGEST_NAME, DnsAnswer
-from provisioner.mail_dns.findings import ERROR, INFO, WARNING, DnsFinding, DnsRecord, unanswered
+from provisioner.mail_dns.findings import ERROR, INFO, WARNING, DnsFinding, DnsRecord, unanswered, visible
 from provisioner.mail_dns.records import (
     Dmarc,
     is_dmarc,
@@ -81,7 +81,7 @@ def _without(domain: str, answer: DnsAnswer, walked: Walk) -> Iterable[DnsFindin
             "DMARC-SYNTAX",
             ERROR,
             domain,
-            f'"{broken[0]}" is not a DMARC record: it must begin with v=DMARC1 and a semicolon (RFC 9989, 4.7)'
+            f'"{visible(broken[0])}" is not a DMARC record: it must begin with v=DMARC1 and a semicolon (RFC 9989, 4.7)'
             f"{_instead(walked)}",
             "correct it" if meant else "write it again",
             (DnsRecord(name, "TXT", meant or FIRST_DMARC),),

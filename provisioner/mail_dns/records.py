@@ -7,9 +7,12 @@ other than p, sp and np are ignored. MTA-STS is RFC 8461, TLS-RPT RFC 8460.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from provisioner.mail_dns.findings import visible
 
 _POLICIES = ("none", "quarantine", "reject")
 _DMARC_WORDS: Mapping[str, tuple[str, ...]] = {
@@ -32,6 +35,8 @@ _TEXT_TAGS = ("adkim", "aspf", "t", "psd", "fo")
 _REPAIRS = (
     (re.compile(r"\\+;"), ";"),  # escaped for a zone file, and pasted into a panel
     (re.compile(r"\s*\|\s*"), "; "),
+    (re.compile(r"(mailto:[^\s;]+)\s*;\s*(?=mailto:)", re.IGNORECASE), r"\1,"),
+    (re.compile(r"(?<=[;\s])(p|sp|np|rua|ruf|adkim|aspf|fo|t|psd)\s*:\s*", re.IGNORECASE), r"\1="),
     (re.compile(r"\s*[,:]\s*(?=(?:v|p|sp|np|rua|ruf|adkim|aspf|fo|t|psd|pct|ri|rf)\s*=)", re.IGNORECASE), "; "),
     (re.compile(r"[\"'\u2018\u2019\u201c\u201d\ufeff]"), ""),
 )
@@ -39,7 +44,11 @@ _VERSION_LIKE = re.compile(r"(?:v\s*=\s*)?d\s*marc\s*1?", re.IGNORECASE)
 _TAG_WITHOUT_SEPARATOR = re.compile(
     r"(?<=[A-Za-z0-9])\s+(?=(?:v|p|sp|np|rua|ruf|adkim|aspf|fo|t|psd|pct)\s*=)", re.IGNORECASE
 )
-_MAILTO = re.compile(r"mailto:[^\s@,;!]+@[^\s@,;!]+\.[^\s@,;!]+(?:![0-9]+[kmgt]?)?", re.IGNORECASE)
+_ADDRESS = r"[^\s@,;:!<>]+@[^\s@,;!<>?]+\.[^\s@,;!<>?.]+"
+_MAILTO = re.compile(rf"mailto:{_ADDRESS}(?:\?[^\s,;!]*)?(?:![0-9]+[kmgt]?)?", re.IGNORECASE)
+_IN_A_REPORT_TAG = re.compile(rf"({_ADDRESS})(?:[^!]*(![0-9]+[kmgt]?))?", re.IGNORECASE)
+_BLANKS = " \t\r\n"
+"""What the grammar takes for a blank. A no-break space, as a browser pastes it, is none."""
 _OTHER_URI = re.compile(r"(?!mailto:)[a-z][a-z0-9+.\-]*://[^\s,;!]+", re.IGNORECASE)
 _STS_ID = re.compile(r"[A-Za-z0-9]{1,32}")
 
@@ -186,7 +195,7 @@ def repair_dmarc(text: str) -> str | None:
     """The DMARC record that a broken one means, with everything of it that can be read; None where nothing can.
 
     Separators, quotation marks, the version and its place are corrected, an address gets its `mailto:`, and a tag whose
-    value cannot be read is dropped. The policy is kept; where it cannot be read it is none.
+    value cannot be read is dropped. The policy is kept, a misspelt one corrected; where it cannot be read it is none.
     """
     for pattern, instead in _REPAIRS:
         text = pattern.sub(instead, text)
@@ -209,11 +218,8 @@ def _readable(name: str, value: str) -> str:
     """The value of a tag as far as it can be read; "" where it cannot."""
     value = value.strip(" ,.")
     if name in ("rua", "ruf"):
-        parts = (part.strip() for part in value.split(","))
-        meant = (
-            re.sub(r"^(?:mailto\s*:?\s*)?", "mailto:", part, count=1, flags=re.IGNORECASE) for part in parts if part
-        )
-        return ",".join(uri for uri in meant if _MAILTO.fullmatch(uri))
+        found = (_IN_A_REPORT_TAG.search(part) for part in value.split(","))
+        return ",".join(f"mailto:{address[1]}{address[2] or ''}" for address in found if address)
     if name == "fo":
         return "" if _failure_options(value) else value
     words = _DMARC_WORDS.get(name)
@@ -221,6 +227,8 @@ def _readable(name: str, value: str) -> str:
         return "" if name in _DMARC_REMOVED else value
     if value.lower() in words:
         return value
+    if words is _POLICIES:
+        return next(iter(difflib.get_close_matches(value.lower(), words, 1, 0.75)), "")
     return next((word for word in words if name in ("adkim", "aspf", "t") and value.lower().startswith(word)), "")
 
 
@@ -261,15 +269,15 @@ def parse_tls_rpt(text: str) -> Tagged:
 def _tags(text: str) -> tuple[dict[str, str], list[str]]:
     tags: dict[str, str] = {}
     errors: list[str] = []
-    for part in (part.strip() for part in text.split(";")):
+    for part in (part.strip(_BLANKS) for part in text.split(";")):
         name, equals, value = part.partition("=")
-        name = name.strip().lower()
+        name = name.strip(_BLANKS).lower()
         if not part:
             continue
         if not equals or not re.fullmatch(r"[a-z][a-z0-9_\-]*", name):
-            errors.append(f'"{part}" is not a tag: write name=value')
+            errors.append(f'"{visible(part)}" is not a tag: write name=value')
         elif name in tags:
             errors.append(f"{name} is written twice")
         else:
-            tags[name] = value.strip()
+            tags[name] = value.strip(_BLANKS)
     return tags, errors

@@ -13,15 +13,21 @@ import re
 from collections.abc import Iterable, Sequence
 
 from provisioner.mail_dns.dialogue import DnsAnswer
-from provisioner.mail_dns.findings import ERROR, INFO, WARNING, DnsFinding, DnsRecord
+from provisioner.mail_dns.findings import ERROR, INFO, WARNING, DnsFinding, DnsRecord, visible
 from provisioner.mail_dns.spf import MOST_LOOKUPS, MOST_VOID, SpfSurvey, networks
 from provisioner.mail_dns.spf_syntax import Network, SpfRecord, SpfSyntaxError, is_spf, parse
 from provisioner.model.clouds import CLOUDS
 
-_LOOKALIKE = re.compile(r"^[\s\"'\ufeff]*(?:v\s*=\s*)?spf\s*[123]\b", re.IGNORECASE)
+_QUOTES = "\"'\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb"
+_LOOKALIKE = re.compile(
+    rf"^[\s{_QUOTES}\ufeff\u200b]*(?:v\s*[=:]\s*)?spf\s*[123](?:\b|(?=[+\-~?]?(?:include|ip4|ip6|mx|a|all|redirect|exists)\b))",
+    re.IGNORECASE,
+)
 _STRAY_BLANK = re.compile(
     r"\b(include|a|mx|ptr|exists|ip4|ip6)(\s*:\s+|\s+:\s*)|\b(redirect|exp)(\s*=\s+|\s+=\s*)", re.IGNORECASE
 )
+_DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-") | dict.fromkeys(_QUOTES))
+_ENDING = re.compile(r"(?<= )([~?\-+]) *(all)[.:]*(?= |$)", re.IGNORECASE)
 _GLUED = re.compile(r"(?<=[a-z0-9.%}])([~?\-+]all)(?= |$)", re.IGNORECASE)
 _GLUED_TERM = re.compile(r"(?<=[a-z0-9])(?=(?:include|ip4|ip6|exists):)", re.IGNORECASE)
 _MISSPELT = (
@@ -75,7 +81,8 @@ def spf_findings(
     found += [*_of_the_survey(domain, text, survey), *_of_the_senders(domain, text, uncovered)]
     found += _of_exchange(domain, text, lacks, exchange, survey)
     # Every finding that asks for another record asks for the same one, with all of them corrected.
-    best = improve(text, terms, next((s for s in answer.strings if "".join(s) == text), ()))
+    kept = " ".join(part for part in text.split(" ") if not (lacking and _misnamed(part, survey)))
+    best = improve(kept, terms, next((s for s in answer.strings if "".join(s) == text), ()))
     publish = _txt(domain, best) if best is not None else ()
     return [dataclasses.replace(f, publish=publish) if f.remove == _txt(domain, text) else f for f in found]
 
@@ -86,7 +93,7 @@ def _lookalikes(domain: str, answer: DnsAnswer, instead: str) -> Iterable[DnsFin
             "SPF-LOOKALIKE",
             ERROR if instead else WARNING,
             domain,
-            f'"{text}" is not an SPF record: it must begin with "v=spf1" and a blank',
+            f'"{visible(text)}" is not an SPF record: it must begin with "v=spf1" and a blank',
             "write it exactly so, without anything in front",
             _txt(domain, instead) if instead else (),
             _txt(domain, text),
@@ -111,7 +118,7 @@ def _of_the_set(domain: str, answer: DnsAnswer, published: Sequence[str], terms:
         return
     lookalike = next(filter(_is_lookalike, answer.values), None)
     if lookalike is not None:
-        meant = "v=spf1 " + re.sub(_LOOKALIKE, "", lookalike).strip(" \"'")
+        meant = "v=spf1 " + re.sub(_LOOKALIKE, "", lookalike).strip(f" {_QUOTES}")
         yield from _lookalikes(domain, answer, improve(meant, terms) or improve("v=spf1 ~all", terms) or "")
     elif not answer.failed:
         yield DnsFinding(
@@ -207,7 +214,9 @@ def _of_the_ending(domain: str, text: str, record: SpfRecord) -> Iterable[DnsFin
             WARNING,
             domain,
             f'"{" ".join(late)}" is never evaluated, because {record.all.text} stands in front of it',
-            f"move it in front of {record.all.text}, or remove it",
+            f"move it in front of {record.all.text}, or remove it"
+            if any(t[-3:].lower() != "all" for t in late)
+            else "remove it",
         )
     if record.redirect is not None:
         yield DnsFinding(
@@ -299,6 +308,13 @@ def _meant(text: str, include: str) -> bool:
     return not _is_sound(text) and f"include:{include}" in (repair(text) or text).lower().split()
 
 
+def _misnamed(term: str, survey: SpfSurvey) -> bool:
+    """Whether a term is an include that leads nowhere under a name much like Exchange's: it stands for that one."""
+    name = term.lower().lstrip("+~?-")
+    like = name.startswith("include:") and ("outlook" in name or "office365" in name) and not _GLUED.search(name)
+    return like and any(problem.lower().startswith(f"{name} leads nowhere") for _, problem in survey.problems)
+
+
 def _other_clouds(survey: SpfSurvey, include: str) -> Sequence[str]:
     """What stands for Exchange in other clouds than the tenant's, of what the record includes."""
     return sorted({cloud.spf_include for cloud in CLOUDS.values()} & survey.includes - {include})
@@ -325,8 +341,13 @@ def _broken(domain: str, text: str, error: SpfSyntaxError, answer: DnsAnswer) ->
 
 
 def repair(text: str) -> str | None:
-    """The record with stray blanks, glued and misspelt terms corrected, or None where that does not make it right."""
-    corrected = text.replace("\u00a0", " ").replace("\t", " ").replace(",", " ").replace(";", " ")
+    """The record with stray blanks, glued and misspelt terms corrected, or None where that does not make it right.
+
+    A word processor makes other dashes and quotes of what was typed, which are outside ASCII.
+    """
+    corrected = text.translate(_DASHES)
+    corrected = corrected.replace("\u00a0", " ").replace("\t", " ").replace(",", " ").replace(";", " ")
+    corrected = _ENDING.sub(r"\1\2", corrected)
     corrected = _STRAY_BLANK.sub(lambda m: f"{m[1]}:" if m[1] else f"{m[3]}=", corrected)
     corrected = _GLUED.sub(r" \1", corrected)
     corrected = _GLUED_TERM.sub(" ", corrected)

@@ -81,7 +81,9 @@ def is_spf(text: str) -> bool:
 def parse(text: str) -> SpfRecord:
     """Read a record for which `is_spf` holds. Raises SpfSyntaxError at the first term that is wrong."""
     if not text.isascii():
-        raise SpfSyntaxError(text, "the record has characters outside ASCII")
+        odd = next(character for character in text if not character.isascii())
+        term = next(part for part in text.split(" ") if odd in part)
+        raise SpfSyntaxError(term, f"{odd!r} (U+{ord(odd):04X}) is not ASCII")
     mechanisms: list[Mechanism] = []
     modifiers: dict[str, str] = {}
     others: list[str] = []

@@ -94,7 +94,7 @@ def _rdata(kind: str, value: Any) -> dns.rdata.Rdata:
     rdtype = dns.rdatatype.from_text(kind)
     if kind == "TXT":
         strings = [value] if isinstance(value, str) else list(value)
-        wire = b"".join(bytes([len(part)]) + part for text in strings for part in _pieces(text.encode("latin-1")))
+        wire = b"".join(bytes([len(part)]) + part for text in strings for part in _pieces(text.encode()))
         wire = wire or b"\0"
         return dns.rdata.from_wire(dns.rdataclass.IN, rdtype, wire, 0, len(wire))
     if kind == "MX":
@@ -136,7 +136,7 @@ def _values(rrset: dns.rrset.RRset) -> Iterator[str]:
     for rdata in rrset:
         strings = getattr(rdata, "strings", None)
         if strings is not None:
-            yield b"".join(strings).decode("latin-1")
+            yield b"".join(strings).decode("utf-8", "replace")
         else:
             yield rdata.to_text() if rdata.to_text().endswith(" .") else rdata.to_text().removesuffix(".")
 
@@ -145,4 +145,4 @@ def _strings(rrset: dns.rrset.RRset) -> Iterator[tuple[str, ...]]:
     for rdata in rrset:
         strings = getattr(rdata, "strings", None)
         if strings is not None:
-            yield tuple(text.decode("latin-1") for text in strings)
+            yield tuple(text.decode("utf-8", "replace") for text in strings)

@@ -253,6 +253,41 @@ def test_an_egress_address_that_spf_does_not_name_gets_the_exact_record(server: 
             "SPF-LOOKALIKE",
             "v=spf1 include:spf.protection.outlook.com -all",
         ),
+        (
+            "v=spf1include:spf.protection.outlook.com -all",
+            "SPF-LOOKALIKE",
+            "v=spf1 include:spf.protection.outlook.com -all",
+        ),
+        (
+            "\u201cv=spf1 include:spf.protection.outlook.com -all\u201d",
+            "SPF-LOOKALIKE",
+            "v=spf1 include:spf.protection.outlook.com -all",
+        ),
+        (
+            "v=spf1\u00a0include:spf.protection.outlook.com -all",
+            "SPF-LOOKALIKE",
+            "v=spf1 include:spf.protection.outlook.com -all",
+        ),
+        (
+            "v=spf1 include:spf.protection.outlook.com \u2013all",
+            "SPF-SYNTAX",
+            "v=spf1 include:spf.protection.outlook.com -all",
+        ),
+        (
+            "v=spf1 include:spf.protection.outlook.com - all",
+            "SPF-SYNTAX",
+            "v=spf1 include:spf.protection.outlook.com -all",
+        ),
+        (
+            "v=spf1 include:spf.protection.outlook.com -all.",
+            "SPF-SYNTAX",
+            "v=spf1 include:spf.protection.outlook.com -all",
+        ),
+        (
+            "v=spf1 include:spf.protection.outlook.com.com -all",
+            "SPF-EXCHANGE-MISSING",
+            "v=spf1 include:spf.protection.outlook.com -all",
+        ),
     ],
 )
 def test_a_wrong_spf_record_gets_the_right_one(server: NameServer, published: str, name: str, proposed: str) -> None:
@@ -347,6 +382,8 @@ def test_case_and_trailing_dot_of_a_target_do_not_matter(server: NameServer) -> 
     ("records", "ids"),
     [
         ([("MX", (10, "mx.gateway.example"))], {"MX-ELSEWHERE"}),
+        ([GOOD_MX, ("MX", (32767, "ms64983159.msv1.invalid"))], set()),
+        ([("MX", (32767, "ms64983159.msv1.invalid"))], {"MX-MISSING"}),
         ([GOOD_MX, ("MX", (20, "backup.example"))], {"MX-MIXED"}),
         ([("MX", (0, ""))], {"MX-NULL", "DMARC-REPORTS-LOST"}),
         ([], {"MX-MISSING"}),
@@ -641,3 +678,46 @@ def test_mx_is_compared_with_the_host_that_exchange_names(server: NameServer, ho
         assert [str(r) for r in finding(report, "MX-MISSING").publish] == [f"contoso.com MX 0 {NEW}"]
     for found in report.findings:
         assert NEW in f"{found.summary} {found.hint}"
+
+
+def test_a_target_with_the_domain_behind_it_is_told_as_that(server: NameServer) -> None:
+    """Panels of DNS put the domain behind a target that has no dot at its end."""
+    glued = {f"{s}._domainkey.contoso.com": [("CNAME", f"{target}.contoso.com")] for s, target in TARGETS.items()}
+    mx = ("MX", (0, f"{GOOD_MX[1][1]}.contoso.com"))
+    zone = contoso(**{"contoso.com": [mx, ("TXT", "v=spf1 include:spf.protection.outlook.com -all")], **glued})
+    report = look(server, zone, MailDomain("contoso.com", dkim=TARGETS))
+    assert report.ids == {"MX-ELSEWHERE", "DKIM-CNAME-WRONG"}
+    assert (
+        "which is contoso-com.mail.protection.outlook.com with contoso.com behind it"
+        in finding(report, "MX-ELSEWHERE").summary
+    )
+    assert "the target with contoso.com behind it" in finding(report, "DKIM-CNAME-WRONG").summary
+    assert all("with a dot at its end" in f.hint for f in report.findings)
+
+
+def test_a_missing_policy_is_the_one_at_the_doubled_name(server: NameServer) -> None:
+    record = "v=DMARC1; p=reject; rua=mailto:dmarc@contoso.com"
+    zone = contoso(**{"_dmarc.contoso.com": [], "_dmarc.contoso.com.contoso.com": [("TXT", record)]})
+    report = look(server, zone, MailDomain("contoso.com", dkim=TARGETS))
+    assert report.ids == {"DMARC-MISSING", "NAME-DOUBLED"}
+    assert [str(r) for r in finding(report, "DMARC-MISSING").publish] == [f"_dmarc.contoso.com TXT {record}"]
+
+
+@pytest.mark.parametrize(
+    ("published", "proposed"),
+    [
+        (
+            "v=DMARC1; p=reject; rua=mailto:a@contoso.com;mailto:b@contoso.com",
+            "p=reject; rua=mailto:a@contoso.com,mailto:b@contoso.com",
+        ),
+        ("v=DMARC1; p:reject; rua:mailto:a@contoso.com", "p=reject; rua=mailto:a@contoso.com"),
+        ("v=DMARC1; p=reject; rua=mailto:a@contoso.com.", "p=reject; rua=mailto:a@contoso.com"),
+        ("v=DMARC1; p=reject; rua=mailto:<a@contoso.com>", "p=reject; rua=mailto:a@contoso.com"),
+        ("v=DMARC1; p=reject; rua=mailto:a@contoso.com -all", "p=reject; rua=mailto:a@contoso.com"),
+        ("v=DMARC1;\u00a0p=reject; rua=mailto:a@contoso.com", "p=reject; rua=mailto:a@contoso.com"),
+        ("v=DMARC1; p=quarentine; rua=mailto:a@contoso.com", "p=quarantine; rua=mailto:a@contoso.com"),
+    ],
+)
+def test_a_wrong_dmarc_record_keeps_what_its_owner_meant(server: NameServer, published: str, proposed: str) -> None:
+    report = look(server, contoso(dmarc=published), MailDomain("contoso.com", dkim=TARGETS))
+    assert [r.value for r in finding(report, "DMARC-SYNTAX").publish] == [f"v=DMARC1; {proposed}"]
