@@ -1,7 +1,7 @@
 """What a fleet keeps beside the engine's own tables: runs, change sets by digest, and the place of both.
 
-SQLite in the state folder, or a PostgreSQL that several machines share. Neither holds settings: a worker has those of
-its own machine.
+SQLite in the state folder, with the change sets as files beside it, or a PostgreSQL that several machines share.
+Neither holds settings: a worker has those of its own machine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 
 from provisioner.border import make_private
 from provisioner.diagnostics import Diagnostic, InputError
@@ -68,6 +68,10 @@ class Place:
     def shared(self) -> bool:
         """Whether several machines may use it."""
         return self.file is None
+
+    def change_sets(self, folder: Path) -> Path:
+        """The folder of the files of change sets: beside an SQLite store, otherwise in a machine's state folder."""
+        return self.file.parent if self.file else folder / "fleet"
 
     @property
     def sqlalchemy_url(self) -> str:
@@ -158,10 +162,10 @@ class Store:
     # --- change sets -------------------------------------------------------------------------------------------------
 
     def keep(self, digest: str, document: str) -> None:
-        """Save a change set under its digest."""
+        """Save a change set under its digest, in a shared store."""
         with self._begun() as connection:
-            insert = (postgresql if self.place.shared else sqlite).insert(_CHANGE_SETS)
-            connection.execute(insert.values(digest=digest, document=document).on_conflict_do_nothing())
+            insert = postgresql.insert(_CHANGE_SETS).values(digest=digest, document=document)
+            connection.execute(insert.on_conflict_do_nothing())
 
     def change_set(self, digest: str) -> str:
         """A change set by its digest, as it was saved. Who reads it verifies it. Raises InputError."""

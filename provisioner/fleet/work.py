@@ -145,9 +145,7 @@ class Hands:
         document = changeset.to_document(found)
         digest = document["provisioner"]["digest"]
         if found.pending:
-            text = json.dumps(document, ensure_ascii=False)
-            self.ask(lambda: self.store.keep(digest, text))
-            self._write(run, tenant, text)
+            self._keep(run, tenant, digest, json.dumps(document, ensure_ascii=False))
         state: State = "planned" if found.pending else "no_changes"
         outcome: Outcome = {"state": state, "seconds": 0.0, "digest": digest, "changes": _counts(found.pending)}
         if found.errored:
@@ -171,16 +169,30 @@ class Hands:
 
     def _apply(self, run: Run, tenant: FleetTenant, digest: str) -> Outcome:
         context, selection = self.context(tenant), Selection(allows=run.allows)
-        file = self._write(run, tenant, self.ask(lambda: self.store.change_set(digest)))
-        saved = load_saved(context, file, Terms(digest=digest, selection=selection))
+        saved = load_saved(context, self._kept(run, tenant, digest), Terms(digest=digest, selection=selection))
         options = ApplyOptions(run.wait_s, run.lock_wait_s, stopping=lambda: self.stops.entered(run.id))
         applied = run_operation(apply(context, saved, selection, options))
         return self._account(context.run, applied)
 
+    def _keep(self, run: Run, tenant: FleetTenant, digest: str, text: str) -> None:
+        """Keep a change set for its approval and its apply, before the store has its digest.
+
+        Every worker on an SQLite store finds the file. Those of other machines find it in the shared store alone.
+        """
+        if self.store.place.shared:
+            self.ask(lambda: self.store.keep(digest, text))
+        self._write(run, tenant, text)
+
+    def _kept(self, run: Run, tenant: FleetTenant, digest: str) -> Path:
+        """The file of a change set that was kept. Who reads it verifies its digest."""
+        if self.store.place.shared:
+            self._write(run, tenant, self.ask(lambda: self.store.change_set(digest)))
+        return self.file_of(run.id, tenant.name)
+
     def _write(self, run: Run, tenant: FleetTenant, text: str) -> Path:
-        """Write a change set for this machine: once it is planned, so that people can approve it, and for its apply."""
         file = self.file_of(run.id, tenant.name)
-        make_private(file.parent)
+        if not file.parent.is_dir():
+            make_private(file.parent)
         platforms.write_whole(file, text.encode())
         return file
 
@@ -201,7 +213,7 @@ class Hands:
 
     def file_of(self, run: str, name: str) -> Path:
         """Where a change set is written; approvals (`provisioner approve`) are looked for beside it."""
-        return self.folder / "fleet" / word(run) / f"{word(name)}.json"
+        return self.store.place.change_sets(self.folder) / word(run) / f"{word(name)}.json"
 
 
 def _counts(changes: Iterable[Change]) -> Mapping[str, int]:

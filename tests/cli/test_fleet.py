@@ -69,7 +69,7 @@ def connectors(shop: Shop) -> set[str]:
 
 
 def test_only_the_change_set_whose_digest_was_approved_is_applied_and_the_store_holds_no_setting(
-    shop: Shop, since: int
+    shop: Shop, since: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     declare(shop)
     planned = shop.run("fleet", "apply", "--format", "json")
@@ -79,6 +79,8 @@ def test_only_the_change_set_whose_digest_was_approved_is_applied_and_the_store_
     digests = {t["name"]: t["digest"] for t in json.loads(planned.stdout)["tenants"]}
     other = "sha256:" + "0" * 64
     (shop.folder / "approved.yaml").write_text(json.dumps({"alpha": digests["alpha"], "beta": other}))
+    another = str(tmp_path / "another")  # whoever has the store has its change sets
+    monkeypatch.setitem(cast("dict[str, str]", shop.environment), "PROVISIONER_STATE_DIR", another)
     applied = shop.run("fleet", "resume", "--approved", "approved.yaml", "--format", "json")
     assert applied.returncode == 10, applied.stderr
     assert states(applied.stdout) == {"alpha": "applied", "beta": "waiting_for_approval"}
@@ -95,6 +97,11 @@ def test_only_the_change_set_whose_digest_was_approved_is_applied_and_the_store_
                    shop.tenant.endpoints["exchange"]):  # fmt: skip
         assert secret.encode() not in stored
     assert digests["alpha"].encode() in stored
+    file = shop.folder / "s" / json.loads(planned.stdout)["run"] / "beta.json"
+    file.write_text(file.read_text(encoding="utf-8").replace("203.0.113.6", "203.0.113.66"), encoding="utf-8")
+    refused = shop.run("fleet", "resume", "--approve", "beta")
+    assert (refused.returncode, connectors(shop)) == (8, {"alpha"})
+    assert "beta   failed: " in refused.stdout
 
 
 def test_the_rest_is_not_begun_where_the_canary_wave_fails_and_goes_on_once_it_succeeds(shop: Shop) -> None:
@@ -154,7 +161,7 @@ def test_a_change_set_is_signed_between_its_plan_and_its_first_apply(
         monkeypatch.setitem(cast("dict[str, str]", shop.environment), f"PROVISIONER_APPROVAL__{name}", value)
     declare(shop)
     planned = json.loads(shop.run("fleet", "plan", "--format", "json").stdout)
-    file = tmp_path / "state" / "fleet" / planned["run"] / "alpha.json"
+    file = shop.folder / "s" / planned["run"] / "alpha.json"
     assert file.stat().st_mode & 0o077 == 0
     digest = planned["tenants"][0]["digest"]
     signed = shop.run("approve", str(file), "--expect-digest", digest, "--key", str(key))

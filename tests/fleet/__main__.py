@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import gc
 import json
 import os
 import signal
@@ -31,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from provisioner.changes import changeset
+from provisioner.cli.main import _ALLOCATIONS
 from provisioner.fleet import description, desk
 from provisioner.fleet.waves import Run
 from provisioner.fleet.work import Hands
@@ -182,7 +184,11 @@ def delay(sandboxes: Sequence[LocalTenant], seconds: float) -> None:
 
 
 def overhead(here: Here) -> int:
-    """The same plans by the same operation in as many threads, with and without the engine in turn."""
+    """The same plans by the same operation in as many threads, with and without the engine in turn.
+
+    Both save each change set, without the engine as `provisioner plan -o` does, and collect garbage as a command does.
+    """
+    gc.set_threshold(_ALLOCATIONS, 10, 10)
     os.environ.update(here.environment("state"))
     os.chdir(here.folder)
     fleet = description.load(Path("fleet.yaml"))
