@@ -33,7 +33,7 @@ from provisioner.plan import variables as plan_variables
 from provisioner.plan.files import PlanFile
 from provisioner.plan.header import LANGUAGE, REQUIRED, Header, WaiverEntry, address_pattern, tombstone
 from provisioner.plan.joining import joined, shape_of, written_twice
-from provisioner.plan.mistakes import Naming, mistakes, unknown_word
+from provisioner.plan.mistakes import Naming, fields_of, indented_oddly, is_indented_oddly, mistakes, unknown_word
 from provisioner.plan.variables import Given
 from provisioner.plan.yaml_nodes import Node, Parsed, parse
 
@@ -346,14 +346,22 @@ class _Reading:
 
         return node, self._checked(adapter_of(sections.SECTIONS[name]), node, name, naming) or {}
 
+    def _elsewhere(self, name: str) -> str:
+        """Which section has a field that was written outside of any; "" for none, or several."""
+        schemas = {kind.section: adapter_of(kind.section_type).json_schema() for kind in self.types}
+        holders = [section for section, schema in schemas.items() if name in fields_of(schema)]
+        return f"write it below {holders[0]}" if len(holders) == 1 else ""
+
     def _merged(self, roots: Sequence[Node]) -> Node:
         known = [*Header.__annotations__, *self.shapes]
         children: dict[str, Node] = {}
         for root in roots:
             for name, child in root.children.items() if isinstance(root.children, dict) else ():
                 first = children.get(name)
-                if name not in known:
-                    what, hint = f'"{name}" is not a key of a plan', unknown_word(name, known)
+                if is_indented_oddly(name):
+                    self.found.add(indented_oddly(child.head))
+                elif name not in known:
+                    what, hint = f'"{name}" is not a key of a plan', self._elsewhere(name) or unknown_word(name, known)
                     self._tell("KEY-UNKNOWN", what, hint, child.head)
                 elif first is None:
                     children[name] = child

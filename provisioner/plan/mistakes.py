@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,12 @@ Naming = Callable[[Sequence[str | int]], str | None]
 
 _YES = frozenset({"yes", "on", "y", "true", "enabled", "enable"})
 _NO = frozenset({"no", "off", "n", "false", "disabled", "disable"})
+
+_SAME = {
+    **dict.fromkeys(("external", "outside", "everyone", "everybody", "all", "any"), "anyone"),
+    **dict.fromkeys(("internal", "inside", "tenant", "org"), "organization"),
+}
+"""Other words for those of `recipients` of a device."""
 
 _EXPECTED = {
     "dict_type": "a mapping",
@@ -57,11 +64,18 @@ def mistakes(error: ValidationError, node: Node, schema: Schema, name: str, nami
     yield from found.values()
 
 
+def fields_of(schema: Schema) -> Iterable[str]:
+    """The fields of what a schema describes, where it is a mapping of known ones."""
+    fields: Iterable[str] = _resolved(schema, schema).get("properties", {})
+    return fields
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """The known word that was probably meant: blind to case, `-` and `_`, so that Exchange's own spelling is found."""
     by_form = {_form(k): k for k in known}
     near = difflib.get_close_matches(_form(word), by_form, n=1, cutoff=0.65)
-    return by_form[near[0]] if near else None
+    ends = [form for form in by_form if len(form) >= 4 and _form(word).endswith(form)]  # ConnectorType
+    return by_form[near[0]] if near else by_form[ends[0]] if len(ends) == 1 else None
 
 
 def unknown_word(word: str, known: Sequence[str]) -> str:
@@ -146,6 +160,8 @@ def _told(entry: Any, place: _Place, name: str) -> Diagnostic:
     subject = _name(place.named) or name
     if kind == "extra_forbidden":
         key, known = place.node.head, list(place.around.get("properties", ()))
+        if is_indented_oddly(key.text):
+            return indented_oddly(key)
         what = f'"{key.text}" is not a field of {_name(place.holder) or name}'
         return _at(key, "KEY-UNKNOWN", what, unknown_word(key.text, known))
     if kind == "missing":
@@ -154,7 +170,9 @@ def _told(entry: Any, place: _Place, name: str) -> Diagnostic:
     if kind in _EXPECTED:
         expected, node = _EXPECTED[kind], place.node
         what = f"{subject}: expected {expected}, found {_found(node)}"
-        return _at(node, "VALUE-TYPE", what, _hint_type(expected, node))
+        switch = "enabled" in place.schema.get("properties", {}) and isinstance(node.value, bool)
+        hint = f"write {{ enabled: {node.text.lower()} }}" if switch else _hint_type(expected, node)
+        return _at(node, "VALUE-TYPE", what, hint)
     if kind in {"literal_error", "enum"}:
         return _none_of(place, subject)
     least, most = (place.schema.get(bound) for bound in ("minimum", "maximum"))
@@ -178,14 +196,36 @@ def _hint_type(expected: str, node: Node) -> str:
     if expected == "text" and scalar:
         return f'put it in quotes: "{text}"' if value is not None else 'write "" for none, or leave it out'
     if expected == "a list":
+        entries = [part.strip() for part in text.split(",")]
+        if scalar and isinstance(value, str) and len(entries) > 1 and all(map(_ENTRY.fullmatch, entries)):
+            return f"write a list: [{', '.join(entries)}]"
         if scalar and value is not None:
             return f"write a list: [{text if node.plain else json.dumps(text, ensure_ascii=False)}]"
         return "write a list: [a, b], or [] for none" if scalar else "write entries that start with a dash"
     if expected == "a mapping":
+        glued = _GLUED.match(text) if scalar and node.plain else None
+        if glued:
+            return f"put a blank behind the colon: {glued[1]}: {glued[2]}"
         return "write names and colons, without dashes" if not scalar else "write its fields below it, or {} for none"
     if expected.endswith("number") and isinstance(value, str) and text.isdigit():
         return f"write {text}, without quotes"
     return f"write {expected}" if scalar else f"write {expected}, without brackets or dashes"
+
+
+_ENTRY = re.compile(r"[\w.@/+\-]+")
+_GLUED = re.compile(r"([A-Za-z_][\w.@\-]*):(\S.*)")
+_ODD_BLANKS = ("\u00a0", "\u2002", "\u2003", "\u2007", "\u202f", "\u3000")
+
+
+def indented_oddly(key: Node) -> Diagnostic:
+    """A key with a blank in front that YAML takes for a letter, as it is pasted from a web page."""
+    what = "a blank in front of this key is not one that YAML knows (a no-break space, pasted from a web page)"
+    return _at(key, "YAML-SYNTAX", what, "replace the blanks at the beginning of the line")
+
+
+def is_indented_oddly(name: str) -> bool:
+    """Whether a key begins with a blank that YAML takes for a letter."""
+    return name[:1] in _ODD_BLANKS
 
 
 def _hint_flag(value: Any) -> str:
@@ -214,6 +254,9 @@ def _hint_choice(node: Node, allowed: Sequence[Any], words: Sequence[str]) -> st
     switch = "enabled" if written.lower() in _YES else "disabled" if written.lower() in _NO else ""
     if switch in words:
         return f"write {switch}"
+    same = _SAME.get(written.lower(), "")
+    if same in words:
+        return f"write {same}"
     near = None if isinstance(node.value, int | float) else did_you_mean(written, words)
     if near:
         return f'did you mean "{near}"?'

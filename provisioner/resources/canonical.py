@@ -202,13 +202,23 @@ def sender_domain(text: str) -> str:
     plain = stored[1] if stored else text
     if plain == "*":
         return plain
-    return wildcard_domain(plain, text, "SENDER-DOMAIN-INVALID", "write contoso.com, *.contoso.com or *")
+    hint = _domain_of_address(plain) or "write contoso.com, *.contoso.com or *"
+    return wildcard_domain(plain, text, "SENDER-DOMAIN-INVALID", hint)
+
+
+def _domain_of_address(text: str) -> str:
+    """What to write for an address or a domain with its @; "" for another text."""
+    _, at, domain = text.rpartition("@")
+    return f"write {domain.lower()}" if at and _is_domain(domain) else ""
 
 
 def without_cost(text: str) -> str:
     """A stored sender domain without a cost other than 1: "smtp:contoso.com;5" -> "smtp:contoso.com"; else as it is."""
     costly = _COST.fullmatch(text.strip())
     return f"smtp:{costly[1]}" if costly else text
+
+
+_NO_CERTIFICATE_NAME = 'write mail.contoso.com or *.contoso.com, or "" for none'
 
 
 def certificate_name(text: str) -> str:
@@ -218,7 +228,9 @@ def certificate_name(text: str) -> str:
     """
     if not text:
         return ""
-    hint = 'write mail.contoso.com or *.contoso.com, or "" for none'
+    subject = re.search(r"CN ?= ?([^,<>]+)(?:,[^<]*)?$", text, re.IGNORECASE)
+    named = subject and _is_domain(subject[1].strip().removeprefix("*."))
+    hint = f"write {subject[1].strip().lower()}" if subject and named else _NO_CERTIFICATE_NAME
     return wildcard_domain(text, text, "CERTIFICATE-NAME-INVALID", hint)
 
 

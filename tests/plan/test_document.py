@@ -269,6 +269,26 @@ def test_warnings_stand_among_the_errors_of_a_bad_plan(tmp_path: Path) -> None:
     assert [d.id for d in raised.value.diagnostics] == ["KEY-MISSING", "WAIVER-EXPIRED"]
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("reject_direct_send: true\n", ("KEY-UNKNOWN", "write it below organization")),
+        ("inbound_conectors: {}\n", ("KEY-UNKNOWN", 'did you mean "inbound_connectors"?')),
+        ("\u00a0smtp_auth: {}\n", ("YAML-SYNTAX", "replace the blanks at the beginning of the line")),
+        (
+            "smtp_auth: {\u00a0organization: disabled }\n",
+            ("YAML-SYNTAX", "replace the blanks at the beginning of the line"),
+        ),
+        ("dkim: { contoso.com: true }\n", ("VALUE-TYPE", "write { enabled: true }")),
+    ],
+)
+def test_what_stands_in_the_wrong_place_is_told_where_it_belongs(
+    tmp_path: Path, text: str, told: tuple[str, str]
+) -> None:
+    _, found = read(write(tmp_path, {"plan.yaml": HEAD + text}), TYPES, today=TODAY)
+    assert [(d.id, d.hint) for d in found] == [told]
+
+
 def test_what_is_right_in_a_bad_plan_can_be_looked_at(tmp_path: Path) -> None:
     text = HEAD + "tenannt: x\ninbound_connectors:\n  a: { comment: fine }\n  b: { comment: 1 }\n  c: 7\n"
     desired, found = read(write(tmp_path, {"plan.yaml": text}), TYPES, today=TODAY)
