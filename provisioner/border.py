@@ -8,6 +8,7 @@ read or to write.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
@@ -54,6 +55,23 @@ def _is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError:
         return False
+
+
+_OF_ITS_FILE = frozenset({
+    errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS,
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO,
+})  # fmt: skip
+
+
+def about_its_file(error: OSError) -> InputError | None:
+    """What the machine says about a file: that it is locked, its name is too long, the disk is full.
+
+    None for anything else, and where no file is named: that may be a fault of ours.
+    """
+    if error.filename is None or error.errno not in _OF_ITS_FILE:
+        return None
+    what = f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}"
+    return InputError([Diagnostic("FILE-UNUSABLE", what, "name another place, or make this one accessible")])
 
 
 @dataclass(frozen=True, slots=True)

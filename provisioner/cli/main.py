@@ -20,6 +20,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from provisioner import __version__, platforms
+from provisioner.border import about_its_file
 from provisioner.cli.groups import enter_folder, unknown
 from provisioner.cli.session import Session, crash_file, settings_files
 from provisioner.clock import SYSTEM, Clock
@@ -266,6 +267,8 @@ def _main(arguments: Sequence[str], clock: Clock) -> int:
     except OSError as error:
         if platforms.reader_gone(error):
             return _reader_gone()
+        if (about := about_its_file(error)) is not None:
+            return Session.current().fail(about)
         if error.filename is not None or error.errno not in _NO_ROOM:
             return _crash(error)
         click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from provisioner import platforms
-from provisioner.border import make_private
+from provisioner.border import about_its_file, make_private
 from provisioner.changes import changeset
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import ProvisionerError, TenantIncomplete
@@ -135,8 +135,12 @@ class Hands:
         except ProvisionerError as error:
             outcome = _failed(error.kind, error.exit_code, _words(error))
         except Exception as error:  # noqa: BLE001 - one tenant's fault must not end the run of the others
-            place = self.fault(error)
-            outcome = _failed("fault", 1, f"a fault of provisioner, {type(error).__name__}. Details: {place}")
+            about = about_its_file(error) if isinstance(error, OSError) else None
+            if about is not None:
+                outcome = _failed(about.kind, about.exit_code, _words(about))
+            else:
+                place = self.fault(error)
+                outcome = _failed("fault", 1, f"a fault of provisioner, {type(error).__name__}. Details: {place}")
         outcome["seconds"] = round(self.clock.monotonic() - began, 3)
         return outcome
 

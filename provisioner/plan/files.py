@@ -86,12 +86,12 @@ def find(paths: Iterable[Path], found: Diagnostics, border: Border, *, tests: bo
 def values(paths: Iterable[Path], found: Diagnostics, border: Border) -> Iterator[PlanFile]:
     """The files `*.auto.yaml` of the folders that are named, by name. Folders that a plan includes are not searched."""
     for path in paths:
-        if border.admits(path) and path.is_dir():
-            try:
-                named = sorted(p for p in path.iterdir() if is_values_file(p.name))
-            except OSError:
-                continue  # told when its plan is looked for
-            yield from find(named, found, border)
+        try:
+            searched = border.admits(path) and path.is_dir()
+            named = sorted(p for p in path.iterdir() if is_values_file(p.name)) if searched else []
+        except OSError:
+            continue  # told when its plan is looked for
+        yield from find(named, found, border)
 
 
 def digest(files: Sequence[PlanFile], variables: Mapping[str, Any] | None = None) -> str:

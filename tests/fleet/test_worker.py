@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import datetime as dt
+import errno
 import json
 import pickle
 import threading
@@ -427,6 +428,26 @@ def test_a_step_waits_for_a_store_that_cannot_be_reached(tmp_path: Path, fleet: 
 
     hands = Hands(fleet, cast("Store", None), nobody, tmp_path, clock)
     assert (hands.ask(question), clock.monotonic()) == ("sha256:0", 2.0)
+
+
+def test_a_plan_that_no_file_can_be_is_the_mistake_of_its_tenant(tmp_path: Path, fleet: description.Fleet) -> None:
+    long = dataclasses.replace(fleet.tenants["a"], plan=tmp_path / ("x" * 300))
+    faults: list[Exception] = []
+
+    def fault(error: Exception) -> str:
+        faults.append(error)
+        return "crash.txt"
+
+    def profile(name: str) -> Profile:
+        raise OSError(errno.ENAMETOOLONG, "File name too long", str(long.plan)) if name == "a" else ZeroDivisionError
+
+    hands = Hands(fleet, cast("Store", None), profile, tmp_path, fault=fault)
+    run = Run("r", "plan", "", ("a", "b"))
+    told = hands.plan(run, "a", "plan")["error"]
+    assert (told["kind"], told["exit_code"]) == ("input", 3)
+    assert told["message"] == f"{long.plan} cannot be used: File name too long"
+    assert hands.plan(run, "b", "plan")["error"]["message"].startswith("a fault of provisioner, ZeroDivisionError")
+    assert [type(error) for error in faults] == [ZeroDivisionError]
 
 
 # --- by schedule -----------------------------------------------------------------------------------------------------
