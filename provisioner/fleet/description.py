@@ -21,7 +21,9 @@ from provisioner.plan.yaml_nodes import LARGEST_BYTES, Node, parse
 
 MOST_TENANTS = 10_000
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+"""What a tenant of a fleet can be called."""
+
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 
 
@@ -180,7 +182,7 @@ class _Reading:
             return
         border = Border.of(self.file)
         for name, child in entries.items():
-            if not _NAME.fullmatch(name):
+            if not re.fullmatch(NAME, name):
                 self.wrong(child, f'"{name}" is not a name for a tenant', "use letters, digits and . _ -")
                 continue
             yield name, self.tenant(name, child, border)

@@ -12,6 +12,7 @@ import itertools
 import json
 import logging
 import platform
+import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,8 +41,10 @@ from dbos import DBOS, DBOSClient, EnqueueOptions, Serializer, error  # noqa: E4
 from dbos._serialization import DBOSDefaultSerializer  # noqa: E402
 
 from provisioner.diagnostics import Diagnostic, InputError  # noqa: E402
+from provisioner.fleet.description import NAME  # noqa: E402
 from provisioner.fleet.store import GONE, Place, StoreGone, engine_of  # noqa: E402
 from provisioner.fleet.waves import Look, Run, Work, look  # noqa: E402
+from provisioner.model.checking import adapter_of  # noqa: E402
 from provisioner.model.fleet import Outcome  # noqa: E402
 
 __all__ = [
@@ -100,6 +103,19 @@ def _enqueued(run: Run, seen: Look) -> Iterator[tuple[EnqueueOptions, Sequence[s
             "app_version": VERSION,
         }
         yield options, [run.id, name, run.kind if digest is None else digest]
+
+
+_ID = re.compile(f"[^/]+/(?P<tenant>{NAME})/(?P<number>[0-9]{{1,9}})")
+"""How `_enqueued` makes the ids of works."""
+
+
+def _outcome(recorded: Any) -> Outcome | None:
+    """What a work has recorded; None for what no worker of ours has written."""
+    try:
+        outcome: Outcome = adapter_of(Outcome).validate_python(recorded)
+    except ValueError:
+        return None
+    return outcome
 
 
 def silence() -> None:
@@ -173,12 +189,12 @@ class Works:
         """The works of a run by tenant, each sequence in the order of their numbers. What is returned is queued."""
         found: dict[str, list[Work]] = {}
         for row in self.client.list_workflows(workflow_id_prefix=f"{run.id}/", load_input=False):
-            _, name, number = row.workflow_id.split("/")
-            recorded: Any = row.output if row.status == "SUCCESS" else None
-            outcome: Outcome | None = recorded if isinstance(recorded, dict) else None  # type: ignore[assignment]
+            if (id_ := _ID.fullmatch(row.workflow_id)) is None:
+                continue
+            outcome = _outcome(row.output) if row.status == "SUCCESS" else None
             status = "ENQUEUED" if row.workflow_id in returned else row.status
-            work = Work(int(number), status, outcome, row.workflow_id in cut_off, row.name == APPLY)
-            found.setdefault(name, []).append(work)
+            work = Work(int(id_["number"]), status, outcome, row.workflow_id in cut_off, row.name == APPLY)
+            found.setdefault(id_["tenant"], []).append(work)
         return {name: sorted(works, key=lambda w: w.number) for name, works in found.items()}
 
     @_answered
@@ -196,7 +212,8 @@ class Works:
         """Where an apply began, by what its worker recorded before; None for what has written nothing yet."""
         steps = self.client.list_workflow_steps(id_)
         begun = next((step["output"] for step in steps if step["function_name"] == "begin"), None)
-        return begun if begun is None or isinstance(begun, dict) else {"machine": "", "journal": "own"}
+        known = begun if isinstance(begun, dict) else {}
+        return None if begun is None else {"machine": "", "journal": "own", **known}
 
     def look(self, run: Run, cut_off: Container[str] = (), returned: Container[str] = ()) -> Look:
         return look(run, self.of_run(run, cut_off, returned))

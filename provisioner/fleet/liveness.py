@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from provisioner import platforms
-from provisioner.border import make_private
+from provisioner.border import leads_out, make_private
 from provisioner.clock import SYSTEM, Clock
+from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.engine.locking import Holder, Lock, machine_lock
 from provisioner.fleet.store import Place
 from provisioner.operations.state import word
@@ -47,9 +48,13 @@ class Pulse(Protocol):
 
 
 def pulse_of(place: Place, worker: str, clock: Clock = SYSTEM) -> Pulse:
-    """The sign of life of a worker on a store."""
+    """The sign of life of a worker on a store. Raises InputError where a link of a checkout puts it elsewhere."""
     if place.file:
-        return FilePulse(place.file.parent / "workers", worker, clock)
+        folder = place.file.parent / "workers"
+        if leads_out(folder / worker):
+            what = f"the store {place.file} cannot be used: beside it, workers is a link out of the checkout"
+            raise InputError([Diagnostic("FLEET-STORE", what, "remove the link")])
+        return FilePulse(folder, worker, clock)
     return PostgresPulse(place, worker, clock)
 
 

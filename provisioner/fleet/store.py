@@ -7,20 +7,27 @@ Neither holds settings: a worker has those of its own machine.
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import stat
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
 import sqlalchemy as sa
+from pydantic import AfterValidator, Field
 from sqlalchemy.dialects import postgresql
+from typing_extensions import TypedDict
 
-from provisioner.border import make_private
+from provisioner.border import Border, make_private, read_ordinary
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.engine.postgres import secured
+from provisioner.fleet.description import NAME
 from provisioner.fleet.waves import Approved, Run
+from provisioner.model.checking import adapter_of
+from provisioner.model.fleet import Kind
 from provisioner.settings import postgres_fault
 
 SQLITE, POSTGRES = "sqlite", "postgresql"
@@ -55,6 +62,7 @@ class Place:
         if not text or kind == SQLITE:
             file = Path(rest).expanduser() if rest else folder / "fleet" / "fleet.sqlite"
             file = file if file.is_absolute() else Path.cwd() / file
+            _check(file)
             return cls(f"sqlite:///{file}", file)
         if kind != POSTGRES:
             raise _wrong(
@@ -80,6 +88,32 @@ class Place:
 
 def _wrong(what: str, hint: str) -> InputError:
     return InputError([Diagnostic("FLEET-STORE", what, hint)])
+
+
+_BEGINNING = b"SQLite format 3\0"
+_OTHER = "name the file of a store, or one that does not exist, with --store"
+
+
+def _check(file: Path) -> None:
+    """Raise InputError for a file that is not a database, and where a link of a checkout leads out of it.
+
+    SQLite follows links, also those of the files that it keeps beside the database (sqlite.org, "Temporary Files Used
+    By SQLite"). Those are not opened here: closing a file releases the locks that this process has on it (sqlite.org,
+    "How To Corrupt An SQLite Database File", 2.2).
+    """
+    for path in (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm", "-journal"))):
+        if not Border.of(path).holds(path):
+            raise _wrong(f"the store {path} cannot be used: a link of the checkout leads out of it", _OTHER)
+    try:
+        status = file.stat()
+        is_new = stat.S_ISREG(status.st_mode) and not status.st_size  # another worker may be about to fill it
+        begin = b"" if is_new else read_ordinary(file, len(_BEGINNING))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise _wrong(f"the store {file} cannot be used: {getattr(error, 'strerror', None) or error}", _OTHER) from error
+    if begin not in {b"", _BEGINNING}:
+        raise _wrong(f"{file} is not an SQLite database", _OTHER)
 
 
 class Store:
@@ -120,7 +154,7 @@ class Store:
 
     def run(self, id_: str = "") -> Run:
         """A run by its id or the beginning of it, or the newest. Raises InputError where there is none."""
-        found = sa.select(_RUNS.c.document).order_by(_RUNS.c.created.desc(), _RUNS.c.id).limit(2)
+        found = sa.select(_RUNS.c.id, _RUNS.c.document).order_by(_RUNS.c.created.desc(), _RUNS.c.id).limit(2)
         if id_:
             found = found.where(_RUNS.c.id.startswith(id_, autoescape=True))
         try:
@@ -137,7 +171,7 @@ class Store:
             what = f'"{id_}" is the beginning of several runs' if rows else f'the store has no run "{id_}"'
             hint = "name the whole id; without one, the newest run is meant: provisioner fleet status"
             raise InputError([Diagnostic("FLEET-RUN", what, hint)])
-        return _run(rows[0].document)
+        return _run(rows[0].id, rows[0].document)
 
     def newest(self, prefix: str) -> str:
         """The id of the newest run whose id begins so, "" for none."""
@@ -149,8 +183,9 @@ class Store:
     def change(self, id_: str, **values: Any) -> Run:
         """A run with other values; what is approved, and what is tried again, is added to what was."""
         with self._begun() as connection:
-            chosen = sa.select(_RUNS.c.document).where(_RUNS.c.id == id_).with_for_update()
-            run = _run(connection.execute(chosen).one().document)
+            chosen = sa.select(_RUNS.c.id, _RUNS.c.document).where(_RUNS.c.id == id_).with_for_update()
+            row = connection.execute(chosen).one()
+            run = _run(row.id, row.document)
             if "approved" in values:
                 values["approved"] = run.approved | values["approved"]
             if "retries" in values:
@@ -236,23 +271,62 @@ def _run_text(run: Run) -> str:
     return json.dumps(document, ensure_ascii=False)
 
 
-def _run(text: str) -> Run:
-    values: Mapping[str, Any] = json.loads(text)
+def _run(id_: str, document: str) -> Run:
+    """A run as it was saved. Raises InputError for a row that no worker has written."""
+    try:
+        values: _RunDocument = adapter_of(_RunDocument).validate_json(document)
+    except ValueError as error:
+        raise _damaged(id_) from error
+    if values["id"] != id_:
+        raise _damaged(id_)
     approved = values["approved"]
-    tenants: Sequence[str] = values["tenants"]
-    given = Approved(approved["everything"], frozenset(approved["tenants"]), approved["digests"])
     return Run(
         values["id"],
         values["kind"],
         values["created"],
-        tuple(tenants),
+        tuple(values["tenants"]),
         values["labels"],
         frozenset(values["canaries"]),
         values["failures"],
-        given,
+        Approved(approved["everything"], frozenset(approved["tenants"]), approved["digests"]),
         values.get("retries", {}),
         values["cancelled"],
         tuple(values["allows"]),
         values["wait_s"],
         values["lock_wait_s"],
     )
+
+
+def _damaged(id_: str) -> InputError:
+    return _wrong(f"run {id_} of the store is damaged", "name another run, or begin a new one: provisioner fleet plan")
+
+
+def _moment(text: str) -> str:
+    """A time with its zone. Raises ValueError."""
+    try:
+        dt.datetime.fromisoformat(text).astimezone(dt.UTC)
+    except OverflowError as error:
+        raise ValueError(text) from error
+    return text
+
+
+class _ApprovedDocument(TypedDict):
+    everything: bool
+    tenants: list[str]
+    digests: dict[str, str]
+
+
+class _RunDocument(TypedDict):
+    id: Annotated[str, Field(pattern="^[A-Za-z0-9-]{1,32}$")]
+    kind: Kind
+    created: Annotated[str, AfterValidator(_moment)]
+    tenants: list[Annotated[str, Field(pattern=f"^{NAME}$")]]
+    labels: dict[str, dict[str, str]]
+    canaries: list[str]
+    failures: Annotated[float, Field(ge=0, le=1)]
+    retries: NotRequired[dict[str, int]]
+    cancelled: bool
+    allows: list[str]
+    wait_s: float
+    lock_wait_s: float
+    approved: _ApprovedDocument

@@ -117,9 +117,9 @@ class Look:
 def look(run: Run, works: Mapping[str, Sequence[Work]]) -> Look:
     """The run by what the engine has of each tenant."""
     standing = {name: _standing(run, name, works.get(name, ())) for name in run.tenants}
-    if run.kind != "apply" or not run.canaries:
-        return Look(standing)
     canaries = [standing[name] for name in run.tenants if name in run.canaries]
+    if run.kind != "apply" or not canaries:
+        return Look(standing)
     share = sum(s.state in UNDONE for s in canaries) / len(canaries)
     stopped = ""
     if share > run.failures:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from provisioner import platforms
-from provisioner.border import about_its_file, make_private
+from provisioner.border import about_its_file, leads_out, make_private
 from provisioner.changes import changeset
 from provisioner.clock import SYSTEM, Clock
-from provisioner.diagnostics import ProvisionerError, TenantIncomplete
+from provisioner.diagnostics import Diagnostic, InputError, ProvisionerError, TenantIncomplete
 from provisioner.fleet.description import Fleet, FleetTenant
 from provisioner.fleet.store import Store, StoreGone
 from provisioner.fleet.waves import Run
@@ -194,7 +194,11 @@ class Hands:
         return self.file_of(run.id, tenant.name)
 
     def _write(self, run: Run, tenant: FleetTenant, text: str) -> Path:
+        """Write a change set, and never through a link of the checkout that the store may lie in."""
         file = self.file_of(run.id, tenant.name)
+        if leads_out(file):
+            what = f"{file} cannot be written: a link of the checkout leads out of it"
+            raise InputError([Diagnostic("FLEET-STORE", what, "remove the link")])
         if not file.parent.is_dir():
             make_private(file.parent)
         platforms.write_whole(file, text.encode())

@@ -6,7 +6,9 @@ The engine records outcomes in its store, so they are JSON and hold no setting a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired
+
+from typing_extensions import TypedDict
 
 Kind = Literal["plan", "apply", "drift"]
 

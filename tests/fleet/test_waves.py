@@ -153,6 +153,11 @@ def test_all_are_planned_and_the_canary_wave_is_applied_first() -> None:
     assert states(seen)["c"] == "waiting_for_canary"
 
 
+def test_canaries_that_are_no_tenants_of_the_run_hold_nobody_back() -> None:
+    seen = look(dataclasses.replace(CANARY, canaries=frozenset("x")), each("abcd", PLANNED))
+    assert due(seen) == [("a", 1), ("b", 1), ("c", 1), ("d", 1)]
+
+
 @pytest.mark.parametrize("status", ["PENDING", "ENQUEUED"])
 def test_the_rest_waits_until_every_canary_is_through(status: str) -> None:
     works = {**each("cd", PLANNED), "a": [PLANNED, done(1, "applied")], "b": [PLANNED, under_way(status)]}

@@ -141,6 +141,8 @@ class World:
         self.own_settings.write_text(profile.replace('"sandbox"', '"mine"') + quick)
         (self.plans / "plan.yaml").write_text(PLAN)
         (self.checkout / "vars.yaml").write_text("{}\n")
+        (self.checkout / "fleet.yaml").write_text("fleet: 1\ntenants: { shop: { plan: plans, profile: mine } }\n")
+        (self.checkout / "approved.yaml").write_text(f"other: sha256:{'0' * 64}\n")
         (self.checkout / "log.txt").write_text("550 5.7.64 TenantAttribution; Relay Access Denied\n")
         (self.checkout / "seed.yaml").write_text("sandbox: 1\n")
         self.marker.unlink(missing_ok=True)

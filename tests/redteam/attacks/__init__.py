@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from tests.redteam.attacks import checkout, kept, places, plans, servers, settings
+from tests.redteam.attacks import checkout, fleets, kept, places, plans, servers, settings
 from tests.redteam.attacks.base import Attack, Made
 
 _KINDS: Mapping[str, Callable[[], Made]] = {
@@ -22,6 +22,7 @@ _KINDS: Mapping[str, Callable[[], Made]] = {
     "change sets": kept.change_sets,
     "journals": kept.journals,
     "locks": kept.locks,
+    "fleets": fleets.fleets,
     "servers": servers.servers,
     "records of domains": servers.domains,
     "files handed over": places.handed_over,
