@@ -82,9 +82,7 @@ def test_nor_is_that_of_the_folder_of_a_run(checkout: Path) -> None:
         assert hands._write(RUN, tenant, "{}") == checkout / RUN.id / "contoso.json"
         shutil.rmtree(checkout / RUN.id)
         (checkout / RUN.id).symlink_to("..")
-        with pytest.raises(
-            InputError, match=r"contoso\.json cannot be written: a link of the checkout"
-        ):
+        with pytest.raises(InputError, match=r"contoso\.json cannot be written: a link of the checkout"):
             hands._write(RUN, tenant, "{}")
 
 
