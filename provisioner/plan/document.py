@@ -80,7 +80,7 @@ def examine(
     if any(d.severity is Severity.ERROR for d in found):
         return devices.lost(desired), found
     desired, told = devices.expand(desired)
-    return desired, [*found, *told]
+    return linking.declared(desired, types), [*found, *told]
 
 
 def read(

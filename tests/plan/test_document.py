@@ -613,6 +613,17 @@ def test_what_the_loader_refuses_the_schema_refuses(text: str, tmp_path: Path) -
         validator().validate(yaml.safe_load(text))
 
 
+def test_a_mailbox_that_a_device_needs_is_left_out_of_selections(tmp_path: Path) -> None:
+    """The plan lists it under smtp_auth for the device: a selection does not set it."""
+    text = (
+        "mailbox_selections: { all: { domain: contoso.com, smtp_auth: disabled } }\ndevices:\n  erp: { from: "
+        'erp@contoso.com, recipients: anyone, supports: { tls: "1.2", authentication: [oauth] } }\n'
+    )
+    desired, _ = load(write(tmp_path, {"plan.yaml": HEAD + text}), TYPES, today=TODAY)
+    selection = next(r.spec for a, r in desired.resources.items() if a.type == "mailbox_selection")
+    assert selection.listed == {"erp@contoso.com"}
+
+
 def test_waivers_carry_their_place(tmp_path: Path) -> None:
     (waiver,) = loaded(tmp_path, HEAD + "allow:\n  - rule: IP-PRIVATE\n    reason: a\n").waivers
     assert isinstance(waiver, Waiver)
