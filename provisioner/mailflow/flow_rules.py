@@ -285,11 +285,11 @@ def _concerns(
     disabled, doubt = _is_disabled(rule.connector, picture, evidence) if rule.connector else (False, "")
     if disabled or doubt:
         which = f'gives mail of {sender} to the connector "{rule.connector}"'
-        does = f"{which}, which is disabled" if disabled else which
+        does = f"{which}, which is disabled or deleted" if disabled else which
         missing = _NOT_ROUTED if disabled else f"whether the connector is enabled ({doubt})"
         yield _Concern(CONNECTOR_DISABLED, does, missing, "enable the connector, or take it out of the rule")
     if rule.tls and attempt.external:
-        does = f"delivers mail of {sender} over TLS only: a recipient whose host offers no TLS does not get it"
+        does = f"requires TLS for mail of {sender}: a recipient whose host does not offer TLS does not get it"
         yield _Concern(TLS_DEMANDED, does)
 
 

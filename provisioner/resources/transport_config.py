@@ -102,6 +102,6 @@ class TransportConfigType(TenantSettingsType[TransportConfig]):
     def guards(self, before: TransportConfig | None, after: TransportConfig | None) -> Iterable[Guard]:
         was = before.allow_legacy_tls_clients if before else None
         if after and after.allow_legacy_tls_clients == "enabled" != was:
-            summary = "every mailbox may sign in over TLS 1.0 and 1.1, which protect its password no longer"
+            summary = "every mailbox may sign in over TLS 1.0 and 1.1, which no longer protect its password"
             hint = "move the devices to TLS 1.2, or let a relay at the site take their mail"
             yield Guard("TLS-LEGACY", summary, hint)

@@ -16,7 +16,7 @@ from provisioner.diagnostics import Location
 from provisioner.mailflow.applications import NO_CONSENT
 from provisioner.mailflow.attempt import Attempt, Decision, Doubt
 from provisioner.mailflow.deciding import ENABLE_CONNECTOR, OF_CONNECTORS, decide, naming, rejects_direct_send
-from provisioner.mailflow.flow_rules import NOT_SOURCED, OF_RULES, matters, of_rules
+from provisioner.mailflow.flow_rules import NOT_SOURCED, OF_RULES, TLS_DEMANDED, matters, of_rules
 from provisioner.mailflow.lists import told
 from provisioner.mailflow.names_and_domains import KEEP_ALIASES, of_alias
 from provisioner.model import Address, Change, Desired, Finding, Observed, ResourceType, request_key
@@ -276,9 +276,9 @@ def _kept_back(outlook: Outlook) -> Iterator[Finding]:
 
 
 def _by_rules(picture: Picture, attempt: Attempt, outlook: Outlook) -> Mapping[str, Decision]:
-    """What the rules decide about a message, by the rule and what it does."""
+    """What the rules decide about a message, by the rule and what it does. TLS alone keeps no mail back."""
     decisions = of_rules(picture, attempt, "", outlook.observed.evidence)
-    return {d.sentence: d for d in decisions if d.allowed is not True and d.reason}
+    return {d.sentence: d for d in decisions if d.allowed is not True and d.reason not in {"", TLS_DEMANDED}}
 
 
 def _rule_finding(decision: Decision, devices: Sequence[Device]) -> Finding:
@@ -288,7 +288,7 @@ def _rule_finding(decision: Decision, devices: Sequence[Device]) -> Finding:
     if decision.allowed is None and NOT_SOURCED.issuperset(decision.missing):
         summary += f"; {missing} is not certain"
     elif decision.allowed is None:
-        summary = f"{_listed(devices)}: it is not certain that {decision.sentence}: {missing}"
+        summary = f"{_listed(devices)}: it is not certain that {decision.sentence} (not known: {missing})"
     return Finding(rule.id, rule.severity, summary, decision.hint, location=devices[0].location)
 
 

@@ -215,7 +215,10 @@ def test_a_rule_that_demands_tls_is_a_warning_for_mail_that_leaves() -> None:
     assert open_ones(row) == (True, set())
     found = decided(row, attempt=OUTSIDE, objects=RELAYING)
     assert (found.allowed, found.possible) == (True, ("rule_demands_tls",))
-    assert "over TLS only: a recipient whose host offers no TLS does not get it" in found.warning
+    assert (
+        "requires TLS for mail of scan@contoso.com: a recipient whose host does not offer TLS does not get it"
+        in found.warning
+    )
 
 
 def test_mail_that_is_given_to_a_disabled_connector_is_open() -> None:

@@ -586,11 +586,23 @@ def test_a_transport_rule_that_keeps_the_mail_of_devices_back_is_told_once(tmp_p
     scope = {**REJECTS, "FromScope": "NotInOrganization", "Conditions": ["SenderDomainIs", "FromScope"]}
     (unsure,) = of(plan(tmp_path, {}, devices={"fax": FAX}, evidence=((transport_rule.REQUEST, scope),)), told.rule)
     assert "it is not certain that the transport rule" in unsure.summary
-    assert "whether the mail counts as mail from inside (FromScope)" in unsure.summary
+    assert "(not known: whether the mail counts as mail from inside (FromScope))" in unsure.summary
     content = {**REJECTS, "Conditions": ["SenderDomainIs", "SubjectContainsWords"]}
     assert of(plan(tmp_path, {}, devices={"fax": FAX}, evidence=((transport_rule.REQUEST, content),)), told.rule) == []
     odd = plan(tmp_path, {}, devices={"fax": FAX}, evidence=((transport_rule.REQUEST, {"Name": "of another form"}),))
     assert [f for f in of(odd, "RULE-NOT-DECIDED") if "TRANSPORT-RULE-DEVICE" in f.summary]
+
+
+@pytest.mark.parametrize(
+    "condition", [{}, {"RecipientDomainIs": ["bank.example"]}], ids=["every message", "one domain"]
+)
+def test_a_rule_that_requires_tls_is_for_explain_to_name(condition: dict[str, Any], tmp_path: Path) -> None:
+    """It keeps no mail back by itself, whether or not it is known to act (docs/rules/TRANSPORT-RULE-DEVICE.md)."""
+    demands = {"Name": "TLS", "State": "Enabled", "Priority": 0, "RouteMessageOutboundRequireTls": True,
+               "Conditions": list(condition), "Exceptions": [], **condition}  # fmt: skip
+    devices = {"erp": {**BASIC, "mailbox": "erp@contoso.com", "recipients": "anyone"}}
+    found = plan(tmp_path, {}, devices=devices, evidence=((transport_rule.REQUEST, demands),))
+    assert of(found, "TRANSPORT-RULE-DEVICE") == []
 
 
 def test_a_change_that_lets_a_rule_keep_the_mail_of_a_device_back_is_refused(tmp_path: Path) -> None:
