@@ -276,7 +276,7 @@ _TRUST = ("is_internal", "trusted_mail_inbound_enabled", "trusted_mail_outbound_
 
 
 def _guards(before: RemoteDomain | None, after: RemoteDomain) -> Iterator[Guard]:
-    """A new remote domain allows forwarding unless it is told otherwise, whatever `*` says (New-RemoteDomain)."""
+    """A new remote domain allows forwarding unless the command says otherwise, whatever `*` says (New-RemoteDomain)."""
     whose = "every domain without a remote domain of its own" if after.domain == EVERY_DOMAIN else _wire(after.domain)
     forwarded = before is not None and before.auto_forward_enabled is not False
     if after.auto_forward_enabled is not False and not forwarded:
@@ -290,7 +290,10 @@ def _guards(before: RemoteDomain | None, after: RemoteDomain) -> Iterator[Guard]
 
 
 def _of_deletion(before: RemoteDomain | None) -> Iterator[Guard]:
-    """What a remote domain forbids, `*` decides about once it is gone, and that allows forwarding as it comes."""
+    """Once a remote domain is gone, `*` decides about its mail, and allows forwarding unless somebody changed it.
+
+    Set-RemoteDomain, -AutoForwardEnabled: $true is the default of new ones and of the built-in one in Exchange Online.
+    """
     if before is not None and before.auto_forward_enabled is False:
         summary = (
             f"mailboxes may forward mail to {_wire(before.domain)} automatically, unless the remote domain * forbids "

@@ -545,7 +545,11 @@ def _contributions(spec: TransportRule) -> Iterator[Contribution]:
 
 
 def _incomplete(before: TransportRule | None, after: TransportRule) -> Iterator[Guard]:
-    """What the service refuses of the whole rule, with what it has already; a column that was not returned is none."""
+    """What the service refuses of the whole rule, with what it has already; a column that was not returned is none.
+
+    A rule needs an action (KelvinTegelaar/CIPP issue 5379); a header is one by its name and its value
+    (New-TransportRule, -SetHeaderName and -SetHeaderValue).
+    """
     header = (after.set_header_name, after.set_header_value)
     if bool(header[0]) != bool(header[1]) and (before is None or None not in header):
         missing = "set_header_value" if after.set_header_name else "set_header_name"

@@ -1,7 +1,7 @@
 """Mail through Microsoft Graph: POST /users/{id}/sendMail and /me/sendMail, a message as JSON or as MIME in base64.
 
 Learn, "user: sendMail". Who may send is answered at once; what Exchange Online refuses later (limits, a domain that may
-not send, a recipient who is not there) comes back as a notice, as the page says: 202 "does not indicate that the
+not send, a recipient that does not exist) comes back as a notice, as the page says: 202 "does not indicate that the
 request processing has completed". An application sends as every mailbox with the permission Mail.Send, or as those of
 its scope with the role "Application Mail.Send" (RBAC for Applications). Not modelled: application access policies,
 drafts and upload sessions, the folder Sent Items.
@@ -53,7 +53,7 @@ class Sending:
             raise bad_request("At least one recipient is not valid.", "ErrorInvalidRecipients")
         own = addresses(owner)
         if author.lower() not in own and submission_rules.send_as_refusal(self._tenant, primary(owner), author):
-            # The words as other programs have logged them, with their odd stop.
+            # Learn, "Send Outlook messages from another user", with the stray ".," (microsoft-graph-docs issue 3996).
             text = (
                 "The user account which was used to submit this request does not have the right to send mail on "
                 "behalf of the specified sending account., Cannot submit message."
@@ -144,7 +144,7 @@ def _message(body: object) -> EmailMessage:
         parsed = email.message_from_bytes(content, policy=email.policy.default)
         return parsed if isinstance(parsed, EmailMessage) else EmailMessage()
     message = _as_graph_spells(body).get("message") if isinstance(body, dict) else None
-    if not isinstance(message, dict):  # the wording is the OData library's for a parameter that lacks
+    if not isinstance(message, dict):  # the wording is the OData library's for a missing parameter
         raise bad_request("Missing parameter 'Message' in action 'sendMail'.", "ErrorInvalidRequest")
     return _from_json(message)
 
