@@ -315,7 +315,8 @@ def _desk() -> ModuleType:
 
 def _begun(session: Session, run: Any) -> Any:
     """A run, whose id is told."""
-    session.note(f"Run {run.id} of {render.number(len(run.tenants))}; after a crash: provisioner fleet resume {run.id}")
+    count = render.counted_tenants(len(run.tenants))
+    session.note(f"Run {run.id} of {count}; to continue it after a crash: provisioner fleet resume {run.id}")
     return run
 
 

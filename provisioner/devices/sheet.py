@@ -48,6 +48,7 @@ Document = dict[str, Any]
 NO_COPY = "no copy appears in Sent Items: the device has to keep what it must prove"
 """Learn, "How to set up a multifunction device or application to send email", the comparison of the methods."""
 
+_MAY_ARRIVE = "an alias may arrive as the primary address (SendFromAliasEnabled): probe --send shows which From arrived"
 _LEGACY_HOST = "the host for TLS 1.0 and 1.1, which other hosts refuse (421 4.7.66)"
 
 _TO_ONE_DOMAIN = 200  # envelope recipients of one domain in a message from outside (452 4.5.3)
@@ -253,9 +254,6 @@ def _from_rules(device: Device, choice: Choice, desired: Desired) -> Iterator[st
     yield "what counts is the envelope sender (MAIL FROM), which must not be empty"
     if choice.method == DIRECT_SEND:
         yield "recipients in the organization only"
-
-
-_MAY_ARRIVE = "an alias may arrive as the primary address (SendFromAliasEnabled): probe --send shows which From arrived"
 
 
 def _limits(choice: Choice) -> Iterator[str]:

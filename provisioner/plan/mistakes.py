@@ -131,9 +131,9 @@ class _Place:
 
     @property
     def lost_value(self) -> str:
-        """What may be written for what is missing."""
+        """What may be written for what is missing; "" where anything may."""
         values = self.schema.get("properties", {}).get(self.lost, {}).get("enum", ())
-        return " or ".join(_written(v) for v in values) or "and its value"
+        return " or ".join(_written(v) for v in values)
 
 
 def _resolved(schema: Schema, root: Schema) -> Schema:
@@ -166,7 +166,8 @@ def _told(entry: Any, place: _Place, name: str) -> Diagnostic:
         return _at(key, "KEY-UNKNOWN", what, unknown_word(key.text, known))
     if kind == "missing":
         what = f'"{place.lost}" is missing in {subject}'
-        return _at(place.node.head, "KEY-MISSING", what, f"write {place.lost}: {place.lost_value}")
+        hint = f"write {place.lost}: {place.lost_value}" if place.lost_value else f"add {place.lost} with its value"
+        return _at(place.node.head, "KEY-MISSING", what, hint)
     if kind in _EXPECTED:
         expected, node = _EXPECTED[kind], place.node
         what = f"{subject}: expected {expected}, found {_found(node)}"

@@ -61,12 +61,12 @@ def summary(report: FleetReport) -> str:
     """How many tenants are in which state."""
     ordered = [state for state in STATES if state in report["counts"]]
     counted = ", ".join(f"{report['counts'][state]:,} {words(state)}" for state in ordered)
-    return f"{number(len(report['tenants']))}: {counted}."
+    return f"{counted_tenants(len(report['tenants']))}: {counted}."
 
 
-def number(tenants: int) -> str:
-    """So many tenants, in words."""
-    return "1 tenant" if tenants == 1 else f"{tenants:,} tenants"
+def counted_tenants(count: int) -> str:
+    """A number of tenants, in words: "1 tenant", "2,000 tenants"."""
+    return "1 tenant" if count == 1 else f"{count:,} tenants"
 
 
 def next_steps(report: FleetReport) -> Iterator[str]:

@@ -80,9 +80,7 @@ def asked(name: str, parameters: Mapping[str, Any]) -> Asked:
         for key, value in parameters.items()
         if key.lower() not in {"properties", "propertysets"}
     }
-    if "all" in wanted or not sets:
-        return Asked(cmdlet, rest, None)
-    if _OTHER_SETS & set(wanted):
+    if not sets or {"all", *_OTHER_SETS} & set(wanted):
         return Asked(cmdlet, rest, None)
     unknown = [one for one in wanted if one not in sets]
     if unknown:

@@ -33,8 +33,9 @@ def _is_alias(tenant: Tenant, login: str, author: str) -> bool:
     Set-OrganizationConfig the primary address takes its place while SendFromAliasEnabled is off.
     """
     owner, author_of = owner_of(tenant, login), owner_of(tenant, author)
-    own = owner is not None and author_of is not None and primary(owner) == primary(author_of)
-    return own and author_of is not None and folded(author) != primary(author_of)
+    if owner is None or author_of is None or primary(owner) != primary(author_of):
+        return False
+    return folded(author) != primary(author_of)
 
 
 def _keeps_aliases(tenant: Tenant) -> bool:

@@ -29,6 +29,9 @@ _PREDICATES = ("From", "SenderDomainIs", "SenderIpRanges", "RecipientDomainIs", 
 _EXCEPT = "ExceptIf"
 OF_FATES = frozenset(_FATES)
 _SCL, CONNECTOR, _TLS = "SetSCL", "RouteMessageOutboundConnector", "RouteMessageOutboundRequireTls"
+LOWEST_OF_SPAM = 5
+"""The lowest SCL that asks for a verdict of spam (New-TransportRule, -SetSCL)."""
+_LEVELS = frozenset(map(str, range(-1, 10)))
 COLUMNS = frozenset({
     "Name", "State", "Mode", "Priority", "StopRuleProcessing", "Conditions", "Exceptions",
     _SCL, CONNECTOR, _TLS, *OF_FATES, *_PREDICATES,
@@ -96,12 +99,6 @@ def scl_of(row: Row) -> int | None:
     """The spam confidence level that a rule sets: -1 to 9, None for none."""
     value = str(row.get(_SCL))
     return int(value) if value in _LEVELS else None
-
-
-LOWEST_OF_SPAM = 5
-"""The lowest SCL that asks for a verdict of spam (New-TransportRule, -SetSCL)."""
-
-_LEVELS = frozenset(map(str, range(-1, 10)))
 
 
 def _that_matter(rows: Sequence[Row], _names: frozenset[str]) -> Sequence[Row]:
