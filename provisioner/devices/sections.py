@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Required
@@ -27,6 +26,7 @@ from provisioner.resources.canonical import (
     Flag,
     certificate_name,
     client_id,
+    day,
     domain_name,
     email_address,
     prose,
@@ -61,13 +61,6 @@ def _some_senders(senders: list[str]) -> list[str]:
 
 
 _Sender = Annotated[str, AfterValidator(_sender)]
-
-
-def _day(text: str) -> str:
-    try:
-        return datetime.date.fromisoformat(text).isoformat()
-    except ValueError:
-        raise refusal("DATE-INVALID", f'"{text}" is not a day', "write it as 2027-03-31") from None
 
 
 def _some(addresses: list[str]) -> list[str]:
@@ -239,7 +232,7 @@ class DeviceBody(_From, total=False):
     ticket: Annotated[str, AfterValidator(prose), Field(description="Where it is tracked.", examples=["CHG-8812"])]
     until: Annotated[
         str,
-        AfterValidator(_day),
+        AfterValidator(day),
         Field(
             description="The day by which it is to be replaced: a warning, never a change.",
             examples=["2027-03-31"],

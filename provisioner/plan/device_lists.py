@@ -25,12 +25,16 @@ from provisioner.plan.proposing import Entry, Proposal, unused
 from provisioner.resources.canonical import sender_network
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
-    "name": ("name", "device", "device name", "hostname", "host name", "host", "asset", "asset name", "system"),
+    "name": (
+        "name", "device", "device name", "hostname", "host name", "host", "asset", "asset name", "system",
+        "system name", "sysname",
+    ),
     "from": (
         "from", "from address", "from email", "sender", "sender address", "email", "e-mail", "mail", "email address",
+        "e-mail address",
         "mail address", "smtp from", "mail from", "send as",
     ),
-    "site": ("site", "location", "office", "building", "branch", "place"),
+    "site": ("site", "location", "syslocation", "office", "building", "branch", "place"),
     "egress_ip_addresses": (
         "egress ip addresses", "egress ip address", "egress ip", "egress", "public ip", "public ip address", "wan ip",
         "external ip", "nat ip", "source ip", "ip", "ip address", "ip addresses", "ipv4", "ipv4 address",
@@ -63,16 +67,40 @@ _SEPARATORS = (",", ";", "\t", "|")
 _LISTS = re.compile(r"[\s,;|]+")
 
 _RECIPIENTS = {
-    "organization": ("organization", "organisation", "internal", "internal only", "inside", "in house", "company"),
-    "anyone": ("anyone", "external", "everyone", "all", "any", "both", "internal and external", "internet", "outside"),
+    "organization": (
+        "organization",
+        "organisation",
+        "internal",
+        "internal only",
+        "inside",
+        "in house",
+        "company",
+        "employees",
+        "staff",
+    ),
+    "anyone": (
+        "anyone",
+        "external",
+        "everyone",
+        "all",
+        "any",
+        "both",
+        "internal and external",
+        "internal + external",
+        "internal & external",
+        "internal/external",
+        "internet",
+        "outside",
+        "customers",
+    ),
 }
 _AUTHENTICATION = {
     "basic": ("basic", "password", "user/password", "username/password", "user and password", "basic auth"),
     "login": ("login", "auth login"),
     "plain": ("plain", "auth plain"),
     "cram-md5": ("cram-md5", "cram"),
-    "oauth": ("oauth", "oauth2", "oauth 2.0", "modern", "modern auth", "xoauth2"),
-    "none": ("none", "no", "anonymous", "off"),
+    "oauth": ("oauth", "oauth2", "oauth 2.0", "modern", "modern auth", "modern authentication", "xoauth2"),
+    "none": ("none", "no", "anonymous", "off", "no auth", "no authentication"),
 }
 _TLS = {"none": ("none", "no", "off", "no tls")}
 _FLAGS = {"true": ("true", "yes", "y", "1", "x"), "false": ("false", "no", "n", "0")}
@@ -486,14 +514,14 @@ def _word(cell: Cell, table: Mapping[str, tuple[str, ...]], text: str | None = N
 
 
 def _senders(cell: Cell) -> Any:
-    parts = _parts(cell)
+    named = re.fullmatch(r"[^<>@,;]*<([^<>\s]+@[^<>\s]+)>", cell.text.strip())  # Scanner <scan@contoso.com>
+    parts = [named[1]] if named else _parts(cell)
     return parts if len(parts) > 1 else parts[0]
 
 
 def _tls(cell: Cell) -> str:
-    version = re.fullmatch(r"(?:tls|v|\s)*(1\.[0-3])\+?", cell.text.strip(), re.IGNORECASE)
-    if version:
-        return version[1]
+    if re.fullmatch(r"(?:(?:tls|v|[\s,;/+&\-])*1\.[0-3])+\+?", cell.text.strip(), re.IGNORECASE):
+        return str(max(re.findall(r"1\.[0-3]", cell.text)))
     try:
         return _word(cell, _TLS)
     except _Wrong:
@@ -502,7 +530,7 @@ def _tls(cell: Cell) -> str:
 
 
 def _authentication(cell: Cell) -> list[str]:
-    whole = cell.text.strip().casefold()
+    whole = re.sub(r"\s*\([^()]*\)\Z", "", cell.text.strip().casefold())
     known = {spelling for spellings in _AUTHENTICATION.values() for spelling in spellings}
     texts = [whole] if whole in known else [t for t in re.split(r"\s*(?:[,;|+&/]|\band\b|\bor\b)\s*", whole) if t]
     return list(dict.fromkeys(_word(cell, _AUTHENTICATION, text) for text in texts))
@@ -524,7 +552,9 @@ _WORDS: Mapping[str, Callable[[Cell], Any]] = {
     "recipients": lambda cell: _word(cell, _RECIPIENTS),
     "tls": _tls,
     "authentication": _authentication,
-    "ports": lambda cell: [_number(Cell(part, cell.line, cell.column)) for part in _parts(cell)],
+    "ports": lambda cell: [
+        _number(Cell(part, cell.line, cell.column)) for part in re.split(r"[\s,;|/]+", cell.text.strip())
+    ],
     "method": lambda cell: _form(cell.text).replace(" ", "_"),
     **dict.fromkeys(_NUMBERS, _number),
 }

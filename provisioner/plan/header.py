@@ -6,7 +6,6 @@ document.py.
 
 from __future__ import annotations
 
-import datetime
 import re
 from typing import Annotated, Any, Required
 
@@ -16,7 +15,7 @@ from typing_extensions import TypedDict
 from provisioner.model import Address
 from provisioner.plan.mistakes import unknown_word
 from provisioner.plan.variables import Variables
-from provisioner.resources.canonical import domain_name, refusal
+from provisioner.resources.canonical import day, domain_name, refusal
 from provisioner.rules.catalogue import RULES
 
 LANGUAGE = 1
@@ -87,15 +86,6 @@ def _rule(text: str) -> str:
     return text
 
 
-def _day(text: str) -> str:
-    try:
-        if len(text) == len("2027-03-31"):
-            return datetime.date.fromisoformat(text).isoformat()
-    except ValueError:
-        pass
-    raise refusal("DATE-INVALID", f'"{text}" is not a day', "write it as 2027-03-31")
-
-
 def _reason(text: str) -> str:
     if not text.strip():
         raise refusal("WAIVER-REASON-EMPTY", "a rule is waived without a reason", "say why, best with a ticket")
@@ -127,7 +117,7 @@ class WaiverEntry(TypedDict, total=False):
     ]
     until: Annotated[
         str,
-        AfterValidator(_day),
+        AfterValidator(day),
         Field(
             description="The last day on which it holds.",
             examples=["2027-03-31"],

@@ -6,7 +6,9 @@ put the value right. The tenant may hold what a plan may not: `lenient` makes a 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import datetime
 import functools
 import ipaddress
 import re
@@ -186,6 +188,31 @@ def client_id(text: str) -> str:
         hint = "copy the Application (client) ID of the app registration from the Entra admin center"
         raise refusal("CLIENT-ID-INVALID", f'"{text}" is not a client id', hint)
     return text.lower()
+
+
+def day(text: str) -> str:
+    """A day as 2027-03-31. Raises DATE-INVALID, naming the day where the text can mean one only."""
+    try:
+        if len(text) == len("2027-03-31"):
+            return datetime.date.fromisoformat(text).isoformat()
+    except ValueError:
+        pass
+    raise refusal("DATE-INVALID", f'"{text}" is not a day', f"write it as {_meant_day(text) or '2027-03-31'}")
+
+
+def _meant_day(text: str) -> str:
+    """The day that a text in the order of a country means; "" where it may mean two, or none."""
+    found = re.fullmatch(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})|(\d{4})[./]?(\d{1,2})[./]?(\d{1,2})", text.strip())
+    if not found:
+        return ""
+    first, mark, second, year, *turned = found.groups()
+    orders = [(second, first)] if mark == "." else [(second, first), (first, second)]
+    dates = [(year, *order) for order in orders] if year else [tuple(turned)]
+    days = set()
+    for parts in dates:
+        with contextlib.suppress(ValueError):
+            days.add(datetime.date(*map(int, parts)).isoformat())
+    return days.pop() if len(days) == 1 else ""
 
 
 def sender_domain(text: str) -> str:

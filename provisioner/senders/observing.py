@@ -90,13 +90,13 @@ def moment(value: object) -> str:
     Exchange writes seven fraction digits and sometimes no zone (UTC is meant), Graph writes neither, a report a date.
     """
     text = str(value or "").strip().replace(" ", "T", 1)
+    spread = _SPREADSHEET.fullmatch(text)
+    if spread:
+        text = _iso(spread)
     whole, dot, fraction = text.partition(".")
     if dot:
         zone = fraction.lstrip("0123456789")
         text = whole + zone
-    american = _AMERICAN.fullmatch(text)
-    if american:
-        text = f"{american[3]}-{int(american[1]):02d}-{int(american[2]):02d}{american[4] or ''}"
     try:
         found = dt.datetime.fromisoformat(text)
         aware = found if found.tzinfo else found.replace(tzinfo=dt.UTC)
@@ -106,7 +106,17 @@ def moment(value: object) -> str:
         return ""
 
 
-_AMERICAN = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})(T\d\d:\d\d(?::\d\d)?)?", re.ASCII)
+_SPREADSHEET = re.compile(
+    r"(\d{1,2})([/.])(\d{1,2})\2(\d{4})(?:T(\d{1,2}):(\d\d)(?::(\d\d))?(?:\s?([AP])M)?)?", re.ASCII | re.IGNORECASE
+)
+
+
+def _iso(found: re.Match[str]) -> str:
+    """11/3/2026 8:15 PM and 3.11.2026 20:15. With slashes the month comes first, as the service writes it."""
+    first, mark, second, year, hour, minute, second_, half = found.groups()
+    month, day = (second, first) if mark == "." or int(first) > 12 else (first, second)
+    hours = int(hour or 0) % (12 if half else 24) + (12 if half and half.upper() == "P" else 0)
+    return f"{year}-{int(month):02d}-{int(day):02d}T{hours:02d}:{minute or '00'}:{second_ or '00'}"
 
 
 def source_ip(value: object) -> str:
@@ -134,5 +144,7 @@ _VERSIONS: tuple[TlsVersion, ...] = ("1.3", "1.2", "1.1", "1.0")
 
 def address(value: object) -> str:
     """A mail address in lower case without angle brackets; "" for the null sender and what is not an address."""
-    text = str(value or "").strip().strip("<>").lower()
-    return text if "@" in text and " " not in text else ""
+    text = str(value or "").strip().lower()
+    inside = re.search(r"<([^<>]*)>\Z", text)  # Scanner <scan@contoso.com>
+    text = (inside[1] if inside else text.strip("<>")).removeprefix("smtp:")
+    return text if text.partition("@")[2] and text[0] != "@" and " " not in text else ""

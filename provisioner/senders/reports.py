@@ -36,7 +36,15 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "sender": ("senderaddress", "sender", "from"),
     "name": ("sendername", "senderlocalpart"),
     "domain": ("senderdomain", "domain"),
-    "authentication": ("authmethod", "authenticationprotocol", "authprotocol", "authentication", "authtype"),
+    "authentication": (
+        "authmethod",
+        "authenticationprotocol",
+        "authprotocol",
+        "authentication",
+        "authtype",
+        "authenticationtype",
+        "authenticationmethod",
+    ),
     "ip": ("originalclientip", "clientip", "sourceip", "fromip", "ipaddress"),
     "tls": ("tlsversion", "tlsused", "tls"),
     "messages": ("messagecount", "messages", "count", "numberofmessages", "totalmessages"),
@@ -45,6 +53,10 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "recipient": ("recipientaddress", "recipient"),
     "connector": ("connectorname", "connector"),
 }
+_SEPARATORS = (",", ";", "\t", "|")
+_MOST_LINES_ABOVE = 10
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")  # .xlsx and .ods; .xls
+_NUMBER = re.compile(r"(\d{1,3}(?:[\s,.'\u2019]\d{3})+|\d+)(?:[.,]0+)?")
 _TLS_COLUMN = re.compile(r"tls(?:v|version)?1[._]?([0-3])(?:messages|count)?")
 
 
@@ -98,11 +110,9 @@ def newest(rows: Iterable[Row], kind: str) -> Search | None:
 
 def decode(content: bytes, file: str) -> Report:
     """A report from its bytes. Raises InputError for what has no column that names a sender."""
-    lines = csv.reader(io.StringIO(_text(content, file), newline=""), strict=False)
     try:
-        head = next(lines, [])
+        head, lines = _table(_text(content, file), file)
         columns = _columns(head)
-        _check(columns, head, file)
         versions = {n: match[1] for n, name in enumerate(head) if (match := _TLS_COLUMN.fullmatch(_plain(name)))}
         rows = [row for row in lines if any(cell.strip() for cell in row)]
     except csv.Error as error:
@@ -115,6 +125,8 @@ def decode(content: bytes, file: str) -> Report:
 
 
 def _text(content: bytes, file: str) -> str:
+    if content.startswith(_WORKBOOKS):
+        raise _refused(file, "is a workbook of a spreadsheet: save the sheet as CSV")
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     wide = marked or content[1:2] == b"\0" or content[:1] == b"\0"
     encodings = ("utf-16" if marked else "utf-16-le" if content[1:2] == b"\0" else "utf-16-be",) if wide else ()
@@ -141,11 +153,30 @@ def _columns(head: Sequence[str]) -> Mapping[str, int]:
     return found
 
 
-def _check(columns: Mapping[str, int], head: Sequence[str], file: str) -> None:
-    if "sender" in columns or {"name", "domain"} <= set(columns):
-        return
-    shown = ", ".join(name for name in head[:12]) or "nothing"
-    raise _refused(file, f"has no column that names a sender: its first line has {shown}")
+def _names_a_sender(columns: Mapping[str, int]) -> bool:
+    return "sender" in columns or {"name", "domain"} <= set(columns)
+
+
+def _table(text: str, file: str) -> tuple[Sequence[str], Iterator[list[str]]]:
+    """The names of the columns, and the rows below them.
+
+    A title, `sep=;` (Excel) or `#TYPE …` (PowerShell 5) may stand above them, and a spreadsheet writes the separator of
+    its region. Raises InputError where none of the first lines names a sender.
+    """
+    start = 0
+    for _ in range(_MOST_LINES_ABOVE):
+        end = text.find("\n", start)
+        line = text[start : end if end >= 0 else None]
+        for separator in _SEPARATORS:
+            head = next(csv.reader([line], delimiter=separator), [])
+            if _names_a_sender(_columns(head)):
+                below = io.StringIO(text[end + 1 :] if end >= 0 else "", newline="")
+                return head, csv.reader(below, delimiter=separator)
+        start = end + 1
+        if end < 0:
+            break
+    first = ", ".join(next(csv.reader([text.partition("\n")[0]]), [])[:12]) or "nothing"
+    raise _refused(file, f"has no column that names a sender: its first line has {first}")
 
 
 def _refused(file: str, what: str) -> InputError:
@@ -164,13 +195,14 @@ def _sender(row: Sequence[str], columns: Mapping[str, int]) -> str:
 
 
 def _number(text: str) -> int | None:
-    digits = re.sub(r"[\s,.']", "", text)
-    return int(digits) if digits.isdecimal() and len(digits) < 16 else None
+    found = _NUMBER.fullmatch(text)
+    digits = re.sub(r"\D", "", found[1]) if found else ""
+    return int(digits) if digits and len(digits) < 16 else None
 
 
 def _protocol(text: str) -> Protocol:
     word = text.lower()
-    if "basic" in word or word in {"login", "plain"}:
+    if "basic" in word or {"login", "plain"} & set(word.split()):
         return BASIC
     return OAUTH if "oauth" in word or "modern" in word else SUBMISSION
 

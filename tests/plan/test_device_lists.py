@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from provisioner.diagnostics import InputError
@@ -161,3 +163,24 @@ def test_a_list_without_a_header_is_refused_without_quoting_it(first: str) -> No
 def test_a_workbook_is_called_one(begin: bytes) -> None:
     with pytest.raises(InputError, match="a workbook"):
         read(begin + bytes(range(256)), "list.xlsx")
+
+
+@pytest.mark.parametrize(
+    ("header", "cell", "body"),
+    [
+        ("From", "Scanner HQ <scan@contoso.com>", {"from": "scan@contoso.com"}),
+        ("E-mail address", "scan@contoso.com", {"from": "scan@contoso.com"}),
+        ("TLS", "TLS1.0/1.1/1.2", {"supports": {"tls": "1.2"}}),
+        ("TLS", "1.0-1.2", {"supports": {"tls": "1.2"}}),
+        ("Port", "25/587", {"supports": {"ports": [25, 587]}}),
+        ("Auth", "Basic (user name and password)", {"supports": {"authentication": ["basic"]}}),
+        ("Auth", "Modern Authentication", {"supports": {"authentication": ["oauth"]}}),
+        ("Auth", "No authentication", {"supports": {"authentication": ["none"]}}),
+        ("Recipients", "Internal + External", {"recipients": "anyone"}),
+        ("Recipients", "employees", {"recipients": "organization"}),
+    ],
+)
+def test_words_of_inventories_are_understood(header: str, cell: str, body: dict[str, Any]) -> None:
+    found, wrong = proposal(read(f"System Name;{header}\nmfp;{cell}\n".encode(), "list.csv"))
+    assert wrong == []
+    assert [device.body for device in found.devices] == [body]

@@ -89,3 +89,30 @@ def test_the_search_that_counts_is_our_last_one_and_rather_one_that_is_done() ->
     assert found is not None
     assert (found.job, found.done) == ("2", True)
     assert newest(rows, NO_CONNECTOR) is None
+
+
+_ONE = """Sender address,Domain,Authentication Type,Messages
+Scanner <SMTP:scan@contoso.com>,contoso.com,AUTH LOGIN,1200.0
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _ONE,
+        _ONE.replace(",", ";"),
+        _ONE.replace(",", "\t"),
+        "sep=;\r\n" + _ONE.replace(",", ";"),  # Excel
+        "#TYPE System.Management.Automation.PSCustomObject\n" + _ONE,  # Export-Csv of Windows PowerShell
+        "SMTP AUTH clients report\nfrom 1 September, to 26 November\n\n" + _ONE,
+        _ONE.replace("1200.0", "1\u00a0200"),
+    ],
+)
+def test_a_report_that_a_spreadsheet_or_a_script_has_saved_is_read(text: str) -> None:
+    (found,) = decode(text.encode(), "report.csv").observations
+    assert (found.sender, found.protocol, found.messages) == ("scan@contoso.com", BASIC, 1200)
+
+
+def test_a_workbook_is_told_as_that() -> None:
+    with pytest.raises(InputError, match="save the sheet as CSV"):
+        decode(b"PK\x03\x04\x14", "report.xlsx")
