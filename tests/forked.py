@@ -18,7 +18,7 @@ from pathlib import Path
 
 _LOADED = (
     "provisioner.sandbox.__main__", "provisioner.sandbox.control", "provisioner.sandbox.dns",
-    "provisioner.sandbox.entra", "provisioner.sandbox.exchange_rest", "provisioner.sandbox.graph",
+    "provisioner.sandbox.entra", "provisioner.sandbox.exchange_front", "provisioner.sandbox.graph",
     "provisioner.sandbox.psrp", "provisioner.sandbox.seed", "provisioner.sandbox.server", "provisioner.sandbox.smtp",
     "uvicorn.lifespan.off", "uvicorn.protocols.http.httptools_impl", "pytest", "tests.rsa_stock", __name__,
 )  # fmt: skip

@@ -225,7 +225,7 @@ class Sandbox:
     async def _serve_https(self, files: ListenerFiles) -> None:
         from provisioner.sandbox.control import Actions, control_app
         from provisioner.sandbox.entra import entra_app
-        from provisioner.sandbox.exchange_rest import exchange_app
+        from provisioner.sandbox.exchange_front import exchange_app
         from provisioner.sandbox.graph_front import graph_app
         from provisioner.sandbox.policy_host import certify, policy_app
         from provisioner.sandbox.tokens import TokenVerifier

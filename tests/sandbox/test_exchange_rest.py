@@ -17,7 +17,8 @@ import pytest
 from starlette.requests import Request
 
 from provisioner.sandbox.cmdlets import Caller
-from provisioner.sandbox.exchange_rest import decode_parameters, exchange_app, wire_row
+from provisioner.sandbox.exchange_front import exchange_app
+from provisioner.sandbox.exchange_rest import decode_parameters, wire_row
 from provisioner.sandbox.faults import Faults, TokenRefused
 from provisioner.sandbox.seed import load_seed
 from provisioner.sandbox.tenant import Tenant
