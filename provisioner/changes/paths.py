@@ -100,7 +100,7 @@ def _other(change: Change) -> SendingPath:
 def _path(
     path: Path, state: str, outlook: Outlook, devices: tuple[str, ...], counts: Mapping[str, int], last: bool
 ) -> SendingPath:
-    known = path.kind == INHERITING and path.through is not None
+    counted = path.through.type if path.kind == INHERITING and path.through is not None else ""
     return SendingPath(
         path.kind,
         path.sender,
@@ -112,7 +112,7 @@ def _path(
         state == CLOSES and (path.kind, path.sender) in outlook.stopped,
         state == CLOSES and last,
         devices,
-        counts.get(path.through.type) if known and path.through is not None else None,
+        counts.get(counted),
     )
 
 
@@ -162,7 +162,7 @@ def _users(desired: Desired, outlook: Outlook, both: Sequence[Picture]) -> Mappi
             case method if method == DIRECT_SEND:
                 used = by_kind.get(DIRECT, [])
             case _:
-                continue
+                used = []
         for path in used:
             if _fits(path, choice.authentication):
                 found.setdefault(path, []).append(name)

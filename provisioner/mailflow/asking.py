@@ -48,7 +48,6 @@ from provisioner.resources.rows import (
     membership,
     organization_config,
     outbound_connector,
-    outbound_spam,
     recipient,
     role_assignment,
     rows_of,
@@ -314,23 +313,6 @@ def _of_applications(desired: Desired) -> set[str]:
 
 # --- what of the answers is kept -------------------------------------------------------------------------------------
 
-_COLUMNS = {
-    "Get-TransportConfig": transport_config.COLUMNS,
-    "Get-AcceptedDomain": accepted_domain.COLUMNS,
-    "Get-OrganizationConfig": organization_config.COLUMNS,
-    "Get-AuthenticationPolicy": authentication_policy.COLUMNS,
-    "Get-User": user.OF_POLICY,
-    "Get-CASMailbox": cas_mailbox.COLUMNS,
-    "Get-HostedConnectionFilterPolicy": connection_filter.COLUMNS,
-    "Get-IPv6StatusForAcceptedDomain": ipv6_status.COLUMNS,
-    "Get-LimitsEnforcementStatus": external_limit.REQUEST.columns,
-    "Get-TenantAllowBlockListItems": allow_block_list.COLUMNS,
-    "Get-TransportRule": transport_rule.COLUMNS,
-    "Get-OutboundConnector": outbound_connector.COLUMNS,
-    "Get-HostedOutboundSpamFilterPolicy": outbound_spam.POLICIES.columns,
-    "Get-HostedOutboundSpamFilterRule": outbound_spam.RULES.columns,
-}
-
 
 def reduce_evidence(observed: Observed, desired: Desired) -> dict[str, Answer | Unknown]:
     """The same answers to these rules, without what they do not read: other columns, and users that no device is."""
@@ -348,7 +330,7 @@ def reduce_evidence(observed: Observed, desired: Desired) -> dict[str, Answer | 
         if request == access_policy.REQUEST:
             rows = tuple({n: v for n, v in row.items() if n in access_policy.COLUMNS} for row in rows)
         if isinstance(request, Cmdlet):
-            columns = _COLUMNS[request.name]
+            columns = user.OF_POLICY if request.name == user.LISTING.name else request.columns or ()
             rows = tuple({n: v for n, v in row.items() if n in columns} for row in rows)
             if request == transport_rule.REQUEST:
                 rows = tuple(row for row in rows if transport_rule.matters(row))

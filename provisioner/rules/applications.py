@@ -77,9 +77,8 @@ def _unregistered(desired: Desired, pending: Sequence[Change], types: Types) -> 
     """Changes that need an application which Exchange does not know, and which the plan does not register."""
     for change in pending:
         goal = goal_of(change)
-        for need in types[change.address.type].needs(goal) if goal is not None else ():
-            if need in desired.resources or Registration not in types[need.type].contributes:
-                continue
+        needs = types[change.address.type].needs(goal) if goal is not None else ()
+        for need in (n for n in needs if Registration in types[n.type].contributes and n not in desired.resources):
             what = f"{change.address} needs the application {need.key}, which is not registered with Exchange"
             fix = f"declare it: applications, or service_principals: {{ {need.key}: {{}} }}"
             yield _finding("APPLICATION-UNREGISTERED", what, fix, change.address, desired)

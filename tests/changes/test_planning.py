@@ -180,6 +180,7 @@ def test_ignored_and_protected_objects_are_never_deleted(patterns: dict[str, tup
     found = planning.plan(desired(owner="us/prod", **patterns), observed(undeclared=undeclared), TYPES)
     assert found.changes == ()
     assert [f.rule for f in found.findings] == (["PROTECTED"] if "protect" in patterns else [])
+    assert all('"gone"] would be deleted (it carries the mark of' in f.summary for f in found.findings)
 
 
 def test_exclusive_sends_overrides_back_to_inherit() -> None:
@@ -206,6 +207,16 @@ def test_a_field_that_only_creation_can_set_is_told_and_not_planned() -> None:
     found = planning.plan(plan, observed((SIGNING, Present(live))), TYPES)
     assert found.pending == ()
     assert [f.rule for f in found.findings] == ["CREATE-ONLY"]
+    resource = Resource(SIGNING, Dkim("contoso.com", enabled=False, key_size=2048))
+    told = planning._create_only_findings(resource, live, ("key_size", "enabled"))
+    assert [f.summary.split()[1] for f in told] == ["enabled", "key_size"]
+
+
+def test_a_connector_that_is_switched_off_is_told_with_both_ways_out() -> None:
+    off = dataclasses.replace(LIVE_CONNECTOR, enabled=False)
+    found = planning.plan(desired((HQ, replace(CONNECTOR, enabled=None))), observed((HQ, Present(off))), TYPES)
+    (told,) = [f for f in found.findings if f.rule == "NOT-IN-FORCE"]
+    assert told.hint == "write enabled: true to switch it on, or enabled: false if that is intended"
 
 
 def test_a_restricting_partner_connector_that_goes_comes_after_what_opens() -> None:

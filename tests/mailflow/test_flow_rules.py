@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from provisioner.mailflow import Attempt, Decision, compared, decide
-from provisioner.mailflow.flow_rules import OF_OPEN_RULES, may_act_on
+from provisioner.mailflow.flow_rules import OF_OPEN_RULES, matters, may_act_on
 from provisioner.model import Address, Answer, Effect, Unknown, request_key
 from provisioner.model.picture import Acceptance, MailRule, Picture, Rejection, Relay, Route
 from provisioner.resources.rows import outbound_connector, transport_rule
@@ -57,6 +57,7 @@ def decided(*rows: dict[str, Any], attempt: Attempt = DIRECT, **more: Any) -> De
         (("fax@contoso.com",), (), False),
         ((), ("contoso.com",), True),
         ((), ("fabrikam.com",), False),
+        ((), ("fabrikam.com", "contoso.com"), True),
         (("scan@contoso.com",), ("fabrikam.com",), False),
     ],
 )
@@ -65,6 +66,23 @@ def test_a_rule_may_act_on_mail_of_the_senders_that_it_names(
 ) -> None:
     conditions = transport_rule.Predicates(senders=frozenset(senders), sender_domains=frozenset(domains))
     assert may_act_on(transport_rule.FlowRule("x", 1, conditions=conditions), "scan@contoso.com") is acts
+
+
+@pytest.mark.parametrize(
+    ("rows", "some"),
+    [
+        ([], False),
+        ([rule()], True),
+        ([rule(**NEUTRAL)], False),
+        ([rule(**NEUTRAL, RouteMessageOutboundConnector="out")], True),
+        ([rule(**NEUTRAL, RouteMessageOutboundRequireTls=True)], True),
+        ([rule(**NEUTRAL, SetSCL=0)], True),
+        ([rule(State="Disabled")], False),
+    ],
+)
+def test_rules_that_do_nothing_to_mail_do_not_matter(rows: list[dict[str, Any]], some: bool) -> None:
+    assert matters(Picture(TENANT), {KEY: Answer(tuple(rows))}) is some
+    assert matters(Picture(TENANT), {KEY: Unknown("forbidden")}) is False
 
 
 def test_a_rule_that_acts_on_a_message_keeps_it_back_whatever_way_it_comes() -> None:

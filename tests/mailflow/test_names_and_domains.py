@@ -67,6 +67,15 @@ def test_the_domain_of_the_recipient_decides(flags: Any, recipient: str, decided
     assert decide(domains(**flags), replace(DIRECT, external=True)).possible == ()
 
 
+def test_a_domain_that_is_not_of_the_tenant_is_known_to_be_none_of_it() -> None:
+    attempt, word = replace(DIRECT, recipient_domain="elsewhere.example"), "whether mail to elsewhere.example is taken"
+    assert word not in decide(domains(), attempt).missing
+    unread = replace(domains(), unread={Acceptance: "forbidden"})
+    assert word in decide(unread, attempt).missing
+    lacks = replace(unread, lacking={Acceptance: frozenset({"elsewhere.example"})})
+    assert word not in decide(lacks, attempt).missing
+
+
 def test_a_subdomain_is_that_of_the_nearest_domain_above() -> None:
     below = Picture({
         Address("domain", "contoso.com"): (Acceptance("contoso.com", None, True, receiving=False),),

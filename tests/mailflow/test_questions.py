@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from provisioner.mailflow.asking import (
+    counted_by_mailbox,
     further_questions,
     mailbox_questions,
     questions,
@@ -33,6 +34,7 @@ from provisioner.model.traffic import Traffic
 from provisioner.resources.dkim import Dkim
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.mailbox import Mailbox
+from provisioner.resources.outbound_connector import OutboundConnector
 from provisioner.resources.rows import (
     accepted_domain,
     access_policy,
@@ -281,6 +283,47 @@ def test_what_the_first_answers_leave_open_is_asked(
     assert list(further_questions(plan((ERP,), erp=OAUTH), observed)) == [], "it is about passwords"
     listed = seen(users, of_policy, listing=True)
     assert [q for q in further_questions(plan((ERP,), erp=BASIC), listed) if isinstance(q, Cmdlet)] == []
+
+
+@pytest.mark.parametrize("authentication", ["basic", "any"])
+def test_the_groups_of_a_mailbox_that_was_observed_to_sign_in_are_asked_for(authentication: str) -> None:
+    observed = seen([{"UserPrincipalName": SIGN_IN}], {"includeGroups": ["g"]})
+    watched = (Traffic(ERP, mailbox=ERP, authentication=authentication),)
+    assert GROUPS in further_questions(dataclasses.replace(plan(), traffic=watched), observed)
+
+
+@pytest.mark.parametrize("gone", [("in",), ("out",), ("in", "out"), ()])
+def test_the_transport_rules_are_asked_for_where_any_outbound_connector_goes(gone: tuple[str, ...]) -> None:
+    """No transport rule names the inbound one."""
+    live = {
+        "in": (Address("inbound_connector", "in"), InboundConnector("in", enabled=True)),
+        "out": (Address("outbound_connector", "out"), OutboundConnector("out", enabled=True)),
+        "kept": (Address("outbound_connector", "kept"), OutboundConnector("kept", enabled=True)),
+    }
+    desired = dataclasses.replace(plan(), absent={live[name][0]: None for name in gone})
+    asked = further_questions(desired, Observed({a: Present(spec) for a, spec in live.values()}))
+    assert asked == ([transport_rule.REQUEST] if "out" in gone else [])
+
+
+def test_of_the_roles_those_of_the_users_and_their_groups_are_kept() -> None:
+    observed = seen([{"UserPrincipalName": SIGN_IN}], {"includeRoles": ["r"]})
+    held = [{"principalId": who, "roleDefinitionId": "r"} for who in ("id/erp", "g", "other")]
+    more = {
+        request_key(GROUPS): Answer(({"@odata.type": "#microsoft.graph.group", "id": "g"},)),
+        request_key(role_assignment.REQUEST): Answer(tuple(held)),
+    }
+    observed = dataclasses.replace(observed, evidence={**observed.evidence, **more})
+    kept = reduce_evidence(observed, plan((ERP,), erp=BASIC))[request_key(role_assignment.REQUEST)]
+    assert isinstance(kept, Answer)
+    assert [row["principalId"] for row in kept.rows] == ["id/erp", "g"]
+
+
+def test_a_mailbox_counts_the_mail_of_the_devices_that_sign_in_to_it() -> None:
+    plain = plan(erp=BASIC, fax=OAUTH, mfp=(SMTP_RELAY, "none"), idle=BASIC)
+    devices = {n: dataclasses.replace(d, messages_per_day=0 if n == "idle" else 9) for n, d in plain.devices.items()}
+    shared = {**devices, "fax": dataclasses.replace(devices["fax"], mailbox=ERP)}
+    found = counted_by_mailbox(dataclasses.replace(plain, devices=shared))
+    assert found == {ERP: [shared["erp"], shared["fax"]]}
 
 
 def test_of_many_users_the_groups_are_not_asked_for() -> None:

@@ -706,6 +706,8 @@ def test_an_account_that_could_not_be_read_may_be_disabled_or_without_a_licence(
     switch = {MAILBOX: (SignIn(ERP, "enabled", frozenset({ERP})),)}
     found = decide(Picture(switch, {Account: "forbidden"}), OAUTH, evidence())
     assert (found.missing, found.possible) == (("the account and its licence",), ("account_disabled", "unlicensed"))
+    other: dict[Address, Any] = {**switch, Address("mailbox", BILLS): (Account(BILLS, True, True),)}
+    assert decide(Picture(other, {Account: "forbidden"}), OAUTH, evidence()).missing == ("the account and its licence",)
     assert decide(Picture(switch), OAUTH, evidence()).allowed is True
 
 

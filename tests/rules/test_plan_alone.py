@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from provisioner.devices import NAMES
 from provisioner.diagnostics import Location, Severity
-from provisioner.model import Address, Desired, Finding, Resource
+from provisioner.model import Address, Advice, Desired, Finding, Resource
+from provisioner.model.clouds import CLOUDS
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
-from provisioner.resources.inbound_connector import InboundConnector
-from provisioner.rules import lint
+from provisioner.resources.inbound_connector import InboundConnector, InboundConnectorType
+from provisioner.rules import lint, not_offered
 
 AT, KEY = Location("plan.yaml", 3, 3), Location("plan.yaml", 4, 5)
 NO_METHOD = "DEVICE-NO-METHOD"
@@ -40,6 +42,27 @@ def test_advice_of_a_type_stands_at_its_field() -> None:
     assert (told.rule, told.severity, told.blocks) == ("IP-PRIVATE", Severity.ERROR, "apply")
     assert told.summary.startswith('inbound_connector["hq"]: ')
     assert (told.address, told.location) == (Address("inbound_connector", "hq"), KEY)
+
+
+def test_advice_about_a_field_with_a_mistake_of_its_own_keeps_no_other_advice_back() -> None:
+    class Advising(InboundConnectorType):
+        def lint(self, _spec: InboundConnector, /) -> Iterator[Advice]:
+            yield Advice("IP-PRIVATE", "has no address", "write one", unwritten=("sender_ip_addresses",))
+            yield Advice("IP-PRIVATE", "is odd", "think", "enabled", unwritten=("comment",))
+
+    resource = connector("hq", None)
+    told = list(lint(Desired("contoso", "", {resource.address: resource}), [Advising()]))
+    assert [(f.summary, f.hint, f.location) for f in told] == [('inbound_connector["hq"]: is odd', "think", AT)]
+
+
+def test_a_device_whose_method_the_cloud_does_not_offer_is_told_what_would_do() -> None:
+    old = device("old", tls="1.1", authentication=frozenset({"basic"}), mailbox="a@contoso.com")
+    choices = {name: Choice(CLIENT_SUBMISSION, "basic", (), {}) for name in ("ok", "old")}
+    desired = Desired("contoso", "", {}, devices={"ok": device("ok"), "old": old}, choices=choices)
+    assert list(not_offered(desired, CLOUDS["worldwide"])) == []
+    (told,) = not_offered(desired, CLOUDS["gcc_high"])
+    assert told.summary == ("device/old: client submission over TLS 1.1 is not offered in the cloud of this tenant")
+    assert (told.rule, told.blocks, told.location) == (NO_METHOD, "input", old.location)
 
 
 def test_two_connectors_of_one_scope_are_told_at_the_second() -> None:

@@ -121,6 +121,24 @@ def test_what_contradicts_the_settings_is_told(tmp_path: Path, traffic: Traffic,
     assert words in odd.summary
 
 
+def test_a_connector_that_has_no_part_in_mail_to_the_tenant_did_not_take_it(tmp_path: Path) -> None:
+    inside = dataclasses.replace(MFP, recipients="inside")
+    (odd,) = found(tmp_path, inside, Organization("settings", False), evidence=_organization())
+    assert odd.rule == "REPLAY-CONTRADICTS"
+    assert "hq took its mail on 2026-11-20, and by the tenant's settings no connector names its source" in odd.summary
+
+
+def test_of_unknown_recipients_only_those_are_tried_to_whom_mail_is_taken_today(tmp_path: Path) -> None:
+    direct = dataclasses.replace(MFP, connector="", recipients="unknown")
+    assert found(tmp_path, direct, Organization("settings", False), evidence=_organization()) == []
+
+
+def test_mail_that_nobody_can_decide_on_after_the_changes_is_open(tmp_path: Path) -> None:
+    (open_,) = found(tmp_path, dataclasses.replace(MFP, recipients="inside"), HQ, **GONE)
+    assert (open_.rule, open_.blocks) == ("REPLAY-UNCERTAIN", "")
+    assert "may be refused after the changes: not known is" in open_.summary
+
+
 def test_relay_that_becomes_direct_send_goes_another_way(tmp_path: Path) -> None:
     inside = dataclasses.replace(MFP, recipients="inside")
     (moved,) = found(tmp_path, inside, HQ, Organization("settings", False), evidence=_organization(), **GONE)

@@ -240,6 +240,13 @@ def test_dkim_takes_a_domain_of_its_own_and_a_certificate_one_below_an_accepted_
     assert _needing("com.example", sections={"inbound_connectors": {"own": OWN}}) != []
 
 
+def test_only_what_a_change_needs_of_the_domains_is_one() -> None:
+    rules = {"Sign": {"route_message_outbound_connector": "out"}}
+    connectors = {"out": {"type": "on_premises", "smart_hosts": ["mx.example.com"]}}
+    sections = {**SIGNING, "transport_rules": rules, "outbound_connectors": connectors}
+    assert [address for address, _ in _needing("fabrikam.com", sections=sections)] == ['dkim["a.contoso.com"]']
+
+
 def test_what_the_object_needed_before_and_what_is_declared_is_not_told() -> None:
     live = {"inbound_connector/own": InboundConnector("own", type="on_premises", enabled=True, owner="us",
             tls_sender_certificate_name="mail.contoso.com", require_tls=False)}  # fmt: skip
