@@ -97,7 +97,8 @@ def sheet(
         return {**document, "settings": [], "from_rules": [], "limits": [], "check": []}
     if choice.method in NOT_SMTP_HERE:
         rows = [{"name": n, "value": v, "note": note} for n, v, note in _elsewhere(device, desired, cloud)]
-        return {**document, "settings": rows, "from_rules": [], "limits": [], "check": list(choice.advice)}
+        checks = list(choice.advice)  # all that there is to advise
+        return {**document, "advice": [], "settings": rows, "from_rules": [], "limits": [], "check": checks}
     way = way_of(device, choice, facts.ports, facts.sources, cloud)
     return {
         **document,
@@ -141,21 +142,20 @@ def _settings(
         unknown = f"the host of {way.domain} at Microsoft, which DNS does not show: with --profile the tenant names it"
         note = unknown if way.host is None else way.not_offered
     yield "Server", host, note
-    either = choice.method == CLIENT_SUBMISSION and way.port == 587 and 25 in device.ports
+    either = choice.method == CLIENT_SUBMISSION and way.port == 587 and 25 in facts_of(device, desired).ports
     also = "; 25 works too" if either and not way.legacy_tls else ""  # no page says so of the host for legacy TLS
     yield "Port", str(way.port), f"465 is not offered{also}" if way.user else ""
     yield "Encryption", *_encryption(device, choice)
     if way.user:
-        yield "User", *_user(way.user, sign_in)
+        yield "User", *_user(way.user, sign_in, choice)
         if way.authentication == "oauth":
             yield from _oauth(device, desired.tenant, tenant_id, cloud)
         else:
             yield "Authentication", "user and password (LOGIN)", "PLAIN is not offered (504 5.7.4)"
-            yield (
-                "Password",
-                "",
-                "that of the user, or an app password where per-user MFA is on; it is kept in no plan and on no sheet",
-            )
+            whose = "that of the account"
+            if choice.method == CLIENT_SUBMISSION:
+                whose = "that of the user, or an app password where per-user MFA is on"
+            yield "Password", "", f"{whose}; it is kept in no plan and on no sheet"
     else:
         yield "Authentication", "none", "no user and no password: leave both empty"
     yield (
@@ -205,9 +205,11 @@ _WHOSE_TOKEN = {
 }
 
 
-def _user(mailbox: str, sign_in: str | None) -> tuple[str, str]:
+def _user(mailbox: str, sign_in: str | None, choice: Choice) -> tuple[str, str]:
     """The name to type in is the UPN of the mailbox's user (Learn, "Authenticate an … SMTP connection using OAuth")."""
     if sign_in is None:
+        if choice.method == HIGH_VOLUME_EMAIL:
+            return mailbox, "the address of the account"
         return mailbox, "or the sign-in name of its user, where that is another: look in the tenant"
     return sign_in, "" if sign_in == mailbox else f"the sign-in name of {mailbox}"
 

@@ -100,6 +100,21 @@ def test_a_password_is_not_offered_as_plain(fleet: Desired) -> None:
     assert settings["Authentication"] == "user and password (LOGIN)"
 
 
+def test_a_port_that_the_site_does_not_let_out_is_not_offered(tmp_path: Path) -> None:
+    able = 'from: m@contoso.com, recipients: anyone, supports: { tls: "1.2", authentication: [basic] }'
+    devices = f"devices:\n  here: {{ site: branch, {able} }}\n  there: {{ {able} }}\n"
+    desired = load(tmp_path, "sites: { branch: { egress_ip_addresses: [52.202.8.242], ports: [587] } }\n" + devices)
+    for name, offered in (("here", False), ("there", True)):
+        (port,) = [s for s in of(desired, name)[1]["settings"] if s["name"] == "Port"]
+        assert ("25 works too" in port["note"]) == offered
+
+
+def test_what_a_service_needs_is_said_once(tmp_path: Path) -> None:
+    service = "{ from: m@contoso.com, recipients: anyone, method: third_party, sender_ip_addresses: [52.202.8.242] }"
+    document = of(load(tmp_path, f"devices:\n  news: {service}\n"), "news")[1]
+    assert (len(document["check"]), document["advice"]) == (2, [])
+
+
 def test_no_sheet_holds_a_password(fleet: Desired) -> None:
     settings, document = of(fleet, "printer")
     assert settings["Password"] == ""
@@ -191,6 +206,7 @@ def test_high_volume_email_has_its_own_server_account_and_prerequisites(
     assert (settings["Server"], settings["Port"]) == ("smtp.hve.mx.microsoft", "587")
     assert (settings["User"], settings["Authentication"]) == ("digest@contoso.com", what)
     told = " ".join(document["check"])
+    assert not [s for s in document["settings"] if "MFA" in s["note"] or "sign-in name" in s["note"]]
     assert "Get-MailUser -HVEAccount" in told
     assert ("Add-HVEAppAccess" in told, "SMTP.SendAsApp" in told) == (sign_in == "oauth", False)
     assert "smtp_auth" not in told, "the switches do not hold for these accounts"
