@@ -222,6 +222,7 @@ is a plan. One of 10,000 mailboxes makes half a million objects, and each search
 
 def run() -> None:
     """The console script. The process is ours alone, so that it may load less than its libraries would."""
+    platforms.open_streams()
     gc.set_threshold(_ALLOCATIONS, 10, 10)
     for name in _NEVER_NEEDED:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # an import of it fails as where it is missing

@@ -18,7 +18,7 @@ from provisioner.platforms.files import (
     write_new,
     write_whole,
 )
-from provisioner.platforms.output import lenient, reader_gone, unicode
+from provisioner.platforms.output import lenient, open_streams, reader_gone, unicode
 from provisioner.platforms.processes import (
     ENDINGS,
     detached,
@@ -38,6 +38,7 @@ __all__ = [
     "lenient",
     "on_endings",
     "on_other_drive",
+    "open_streams",
     "program",
     "program_folders",
     "reader_gone",

@@ -1,12 +1,31 @@
-"""Output: streams whose encoding lacks characters, and readers that have gone."""
+"""Output: streams that are missing or whose encoding lacks characters, and readers that have gone."""
 
 from __future__ import annotations
 
 import errno
 import io
+import os
+import sys
 from typing import Any
 
 from provisioner.platforms.files import WINDOWS
+
+
+def open_streams() -> None:
+    """Connect the standard streams that the process was started without (`<&-`, some services) with the null device.
+
+    Their numbers are taken too: else the next files that are opened get them, a journal for one, and what a program
+    prints that is started here goes into it. Git does the same (setup.c, sanitize_stdfds).
+    """
+    missing = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
+    if not missing:
+        return
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name in missing:
+        mode = "r" if name == "stdin" else "w"
+        setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - as long as the process
 
 
 def lenient(*streams: Any) -> None:

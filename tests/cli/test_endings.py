@@ -72,6 +72,20 @@ def test_a_disk_that_is_full_is_told(command: list[str]) -> None:
     assert (done.returncode, done.stderr) == (1, "Error: the output cannot be written: No space left on device\n")
 
 
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="streams cannot be closed by a shell")
+def test_a_command_without_standard_streams_does_its_work(tmp_path: Path) -> None:
+    """As services and `<&-` start one. What is opened does not get the number of a stream that is missing."""
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("provisioner: 1\ntenant: contoso.onmicrosoft.com\nsmtp_auth: { organization: disabled }\n")
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *PROGRAM, "--log-file", "log", "-v", "validate", "plan.yaml"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": ROOT},
+        timeout=60,
+    )
+    assert done.returncode == 0
+
+
 @pytest.mark.one_of("how")
 @pytest.mark.parametrize("how", ["ctrl-c", "SIGINT", "SIGTERM"])
 def test_a_sandbox_in_the_foreground_ends_and_takes_its_profiles_away(tmp_path: Path, how: str) -> None:
