@@ -8,7 +8,7 @@ import click
 
 from provisioner.border import write_result
 from provisioner.changes import changeset
-from provisioner.cli.options import allows, excludes, plan_path, targets
+from provisioner.cli.options import ResultFile, allows, excludes, plan_path, targets
 from provisioner.cli.session import Session
 from provisioner.operations.applying import load_saved
 from provisioner.operations.connection import run
@@ -20,7 +20,7 @@ from provisioner.render.graph import FORMATS, drawn
 @click.command("graph")
 @plan_path
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="mermaid", help="How to draw the picture.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the picture to FILE.")
+@click.option("-o", "--out", type=ResultFile(), metavar="FILE", help="Write the picture to FILE.")
 @targets
 @excludes
 @allows

@@ -222,17 +222,35 @@ def _variables_of(file: Path, border: Border) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+class ResultFile(click.Path):
+    """Where a result is written. Not over a file of YAML: none of the results is YAML, and a plan would be lost."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(value)
+        if path.suffix in {".yaml", ".yml"} and path.exists():
+            self.fail(f"{path} exists and is YAML, as a plan is: choose another file", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def reports(function: Any) -> Any:
-    """`--out-markdown FILE` and the like, as one argument `reports`: format -> path."""
+    """`--out-markdown FILE` and the like, as one argument `reports`: format -> path. Each place takes one result."""
 
     @functools.wraps(function)
     def gathered(*arguments: Any, **options: Any) -> Any:
         wanted = {name: options.pop(f"out_{name}") for name in _REPORTS}
-        return function(*arguments, reports={n: p for n, p in wanted.items() if p is not None}, **options)
+        found = {n: p for n, p in wanted.items() if p is not None}
+        places = [*found.values(), *filter(None, [options.get("out")])]
+        twice = next((place for place in places if places.count(place) > 1), None)
+        if twice is not None:
+            raise click.UsageError(f"{twice} is named for two results: write each to a place of its own")
+        return function(*arguments, reports=found, **options)
 
     for name in reversed(_REPORTS):
         help_ = f"Also write the change set as {_REPORT_NAMES.get(name, name)} (- for standard output)."
-        gathered = click.option(f"--out-{name}", type=click.Path(path_type=Path), metavar="FILE", help=help_)(gathered)
+        gathered = click.option(f"--out-{name}", type=ResultFile(), metavar="FILE", help=help_)(gathered)
     return gathered
 
 

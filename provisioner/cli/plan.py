@@ -8,6 +8,7 @@ import click
 
 from provisioner.changes import changeset
 from provisioner.cli.options import (
+    ResultFile,
     allows,
     detailed_exitcode,
     duration,
@@ -30,7 +31,7 @@ from provisioner.operations.planning import plan
 
 @click.command("plan")
 @plan_path
-@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Save the change set for apply.")
+@click.option("-o", "--out", type=ResultFile(), metavar="FILE", help="Save the change set for apply.")
 @click.option(
     "--expires", default="7d", show_default=True, metavar="TIME", help="Let the saved change set expire after TIME."
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from provisioner.changes import changeset
-from provisioner.cli.options import allows, complete_runs, plan_format, reports, viewing
+from provisioner.cli.options import ResultFile, allows, complete_runs, plan_format, reports, viewing
 from provisioner.cli.output import print_plan, write_reports
 from provisioner.cli.session import Session
 from provisioner.operations.connection import run
@@ -17,9 +17,7 @@ from provisioner.operations.undoing import rollback
 
 @click.command("rollback")
 @click.argument("run_", metavar="[RUN]", default="last", shell_complete=complete_runs)
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), metavar="FILE", required=True, help="Save the change set for apply."
-)
+@click.option("-o", "--out", type=ResultFile(), metavar="FILE", required=True, help="Save the change set for apply.")
 @viewing
 @reports
 @allows

@@ -9,7 +9,7 @@ import click
 from provisioner.border import write_result
 from provisioner.changes import changeset
 from provisioner.cli.groups import Group
-from provisioner.cli.options import allows, pair
+from provisioner.cli.options import ResultFile, allows, pair
 from provisioner.cli.output import print_plan
 from provisioner.cli.plan import exit_code
 from provisioner.cli.session import Session
@@ -139,7 +139,7 @@ def _print(session: Session, found: Inventory, format_: str, output: Path | None
     help="Take this mailbox, or those of FILE: one on each line, or an inventory (JSON) (repeatable).",
 )
 @click.option("--policy", default=POLICY, show_default=True, metavar="NAME", help="Use the authentication policy NAME.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Save the change set for apply.")
+@click.option("-o", "--out", type=ResultFile(), metavar="FILE", help="Save the change set for apply.")
 @click.option("--report", "reports_", is_flag=True, help="Show what the sign-in log says since the change.")
 @click.option(
     "--since", default="", metavar="TIME", help="With --report: count from TIME, not from the change in the journal."

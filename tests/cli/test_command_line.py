@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
+import pytest
 from click.testing import CliRunner
 
 from tests import reference
@@ -61,3 +62,18 @@ def test_a_name_that_no_file_can_have_is_a_mistake_and_no_fault_of_ours(tmp_path
         done = run_in_process(arguments, tmp_path, environment)
         assert "a fault of provisioner" not in done.stderr, arguments
         assert done.returncode in {0, 1, 3, 4}, (arguments, done.stderr)
+
+
+@pytest.mark.parametrize("command", [["plan", "plan.yaml", "-o"], ["plan", "plan.yaml", "--out-html"], ["graph", "-o"]])
+def test_a_result_is_not_written_over_a_plan(tmp_path: Path, command: list[str]) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("provisioner: 1\n", encoding="utf-8")
+    done = run_in_process([*command, "plan.yaml"], tmp_path, {})
+    assert (done.returncode, "plan.yaml exists and is YAML" in done.stderr) == (3, True), done.stderr
+    assert plan.read_text(encoding="utf-8") == "provisioner: 1\n"
+
+
+@pytest.mark.parametrize("outputs", [["-o", "x", "--out-html", "x"], ["--out-json", "-", "--out-html", "-"]])
+def test_two_results_do_not_go_to_one_place(tmp_path: Path, outputs: list[str]) -> None:
+    done = run_in_process(["plan", "plan.yaml", *outputs], tmp_path, {})
+    assert (done.returncode, f"{outputs[1]} is named for two results" in done.stderr) == (3, True), done.stderr
