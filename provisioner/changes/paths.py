@@ -26,7 +26,7 @@ from provisioner.mailflow.paths import (
     Path,
     compare,
 )
-from provisioner.model import Action, Change, Desired, Observed, ResourceType
+from provisioner.model import Action, Change, Desired, Observed, ResourceType, consequence
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY, Device
 from provisioner.model.paths import SendingPath
 from provisioner.model.picture import (
@@ -88,7 +88,8 @@ def sending_paths(
         for path, state in outlook.states.items()
         if state != KEPT or path.kind not in _MANY or path in users
     ]
-    others = (_other(c) for c in pending if c.closes and not _LISTED & set(by_name[c.address.type].contributes))
+    stopping = [c for c in pending if consequence.STOPS in c.consequences]
+    others = (_other(c) for c in stopping if not _LISTED & set(by_name[c.address.type].contributes))
     return tuple(sorted([*_merged(found), *_without(desired, outlook, users), *others], key=_place))
 
 

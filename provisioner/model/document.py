@@ -264,6 +264,7 @@ class SummaryDocument(TypedDict):
     may_stop: int
     inheriting_admitted: bool
     inheriting_may_stop: bool
+    mail_may_stop: int
     inheriting: int | None
     direct_send: str
     deletes: int

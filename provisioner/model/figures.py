@@ -1,7 +1,8 @@
 """What a change set amounts to, in figures and one sentence. Every output takes them from here.
 
 Senders are counted by what the tenant knows them by: a mailbox, a network, a certificate, an account, an application. A
-sender that keeps its way by another object is neither admitted nor stopped.
+sender that keeps its way by another object is neither admitted nor stopped. Mail that is stopped for every sender, as
+where an outbound connector goes, is counted by the objects.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from provisioner.model.document import ChangeDocument, ChangeSetDocument, PathDocument, RecordDocument, SummaryDocument
 
-_INHERITING, _DIRECT = "inheriting mailboxes", "direct send"
+_INHERITING, _DIRECT, _MAIL = "inheriting mailboxes", "direct send", "mail"
 
 
 def records(changes: Iterable[ChangeDocument]) -> list[RecordDocument]:
@@ -31,6 +32,7 @@ def summary_of(changes: Sequence[ChangeDocument], paths: Sequence[PathDocument])
     found: SummaryDocument = {
         "admits": len(_senders(gained)),
         "may_stop": len(_senders(lost)),
+        "mail_may_stop": sum(p["kind"] == _MAIL for p in lost),
         "inheriting_admitted": any(p["kind"] == _INHERITING for p in gained),
         "inheriting_may_stop": any(p["kind"] == _INHERITING for p in lost),
         "inheriting": next((count for count in inherit if count is not None), None),
@@ -50,7 +52,7 @@ def summary(document: ChangeSetDocument) -> SummaryDocument:
 
 
 def _senders(paths: Iterable[PathDocument]) -> set[tuple[str, str]]:
-    return {(p["kind"], p["sender"]) for p in paths if p["kind"] not in {_INHERITING, _DIRECT}}
+    return {(p["kind"], p["sender"]) for p in paths if p["kind"] not in {_INHERITING, _DIRECT, _MAIL}}
 
 
 def _sentence(found: SummaryDocument) -> str:
@@ -62,6 +64,7 @@ def _sentence(found: SummaryDocument) -> str:
     stops = [_counted(found["may_stop"], "sender")] if found["may_stop"] else []
     stops += [inheriting] if found["inheriting_may_stop"] else []
     stops += ["direct send"] if found["direct_send"] == "stops" else []
+    stops += [f"mail through {_counted(found['mail_may_stop'], 'object')}"] if found["mail_may_stop"] else []
     parts = [f"admits {' and '.join(admits) or 'no new sender'}", f"may stop {' and '.join(stops) or 'no sender'}"]
     parts += [f"deletes {_counted(found['deletes'], 'object')}"] if found["deletes"] else []
     parts += [f"waits for {_counted(found['dns_records'], 'DNS record')}"] if found["dns_records"] else []

@@ -158,8 +158,8 @@ def _object(path: PathDocument) -> Node:
     if not kind:
         return Node(2, "Exchange Online", "not read")
     if path["kind"] in {"mailbox", "inheriting mailboxes"}:
-        inherited = path["kind"] != "mailbox" or path["sender"] != title
-        return Node(2, "SMTP AUTH of the organization" if inherited else "SMTP AUTH of the mailbox", "switch")
+        own = kind == "mailbox_selection" or title != "organization"
+        return Node(2, "SMTP AUTH of the mailbox" if own else "SMTP AUTH of the organization", "switch")
     if path["kind"] == "right":
         return Node(2, "Send As", "right of the mailbox")
     if path["kind"] == "direct send":

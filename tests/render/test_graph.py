@@ -49,6 +49,19 @@ def test_what_opens_closes_stays_and_is_held_back_is_told_apart() -> None:
     assert {e.state for e in found.edges if e.begin.title == "hq" and e.begin.column == 2} == {KEPT}
 
 
+@pytest.mark.parametrize(
+    ("through", "switch"),
+    [
+        ('smtp_auth["organization"]', "organization"),
+        ('smtp_auth["alias@contoso.com"]', "mailbox"),
+        ('mailbox_selection["organization"]', "mailbox"),
+    ],
+)
+def test_a_switch_is_that_of_the_object_that_is_set(through: str, switch: str) -> None:
+    found = graph(document(path("erp@contoso.com", "opens", kind="mailbox", through=through, ways=("password",))))
+    assert [n.title for n in found.nodes if n.column == 2] == [f"SMTP AUTH of the {switch}"]
+
+
 def test_mermaid_colours_each_line_by_its_state() -> None:
     lines = mermaid(graph(ALL)).splitlines()
     drawn_edges = [line for line in lines if re.search(r"n\d+ -\.?->?", line)]

@@ -67,6 +67,7 @@ def path(kind: str, sender: str, state: str, **rest: object) -> SendingPath:
 
 NETWORK, OTHER = path("network", "192.0.2.1/32", "opens"), path("mailbox", "a@x.com", "closes")
 EVERYBODY = path("inheriting mailboxes", "", "closes", count=63)
+MAIL = path("mail", 'outbound_connector["bank"]', "closes")
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,8 @@ EVERYBODY = path("inheriting mailboxes", "", "closes", count=63)
             "It admits no new sender and may stop 1 sender and the mailboxes that inherit SMTP AUTH.",
         ),
         ((path("direct send", "", "opens"),), "It admits direct send and may stop no sender."),
+        ((MAIL,), "It admits no new sender and may stop mail through 1 object."),
+        ((OTHER, MAIL), "It admits no new sender and may stop 1 sender and mail through 1 object."),
     ],
 )
 def test_one_sentence_counts_senders_and_not_changes(paths: tuple[SendingPath, ...], sentence: str) -> None:
