@@ -70,6 +70,7 @@ from provisioner.model.document import (
     UpdateDocument,
     hinted,
 )
+from provisioner.model.json_text import KeyTwice, each_key_once
 from provisioner.model.paths import SendingPath
 
 FORMAT = 2
@@ -505,7 +506,9 @@ def load(path: Path) -> ChangeSetDocument:
         what = f"{path} cannot be read: {error.strerror or error}"
         raise _bad("CHANGESET-UNREADABLE", what, "name a file that plan -o has saved") from error
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=each_key_once)
+    except KeyTwice as error:
+        raise ChangeSetStale(f'{path} was changed after it was made: it has "{error}" twice. Plan again') from error
     except (ValueError, RecursionError) as error:
         where = f" (it ends or breaks at line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
         raise _bad(

@@ -287,6 +287,15 @@ def test_the_digest_is_over_sorted_json_without_blanks_in_utf_8() -> None:
     assert changeset.digest(document) == f"sha256:{expected}"
 
 
+@pytest.mark.parametrize("added", ['{"resource_changes": [], ', '{"provisioner": {"digest": "sha256:0"}, '])
+def test_a_key_that_stands_twice_is_an_edit(tmp_path: Path, added: str) -> None:
+    """What was read has the digest that was reviewed, and another reader may take the other value."""
+    file = tmp_path / "changes.json"
+    file.write_text(json.dumps(changeset.to_document(example())).replace("{", added, 1), encoding="utf-8")
+    with pytest.raises(ChangeSetStale, match="twice"):
+        changeset.load(file)
+
+
 def test_requests_and_parameters_have_their_form() -> None:
     cmdlet = Cmdlet("Set-X", {"A": Delta(("a",), ("r",)), "B": Ref(1, "P"), "C": Secret("env:X"), "D": ("x",), "E": 5})
     assert changeset.request_document(cmdlet) == {
