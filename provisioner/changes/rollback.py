@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from provisioner.changes.changeset import read_spec
+from provisioner.changes.splitting import between
 from provisioner.model import (
     Absent,
     Address,
@@ -129,13 +130,19 @@ def _is(spec: Any | None, there: Observation | None) -> bool:
     return isinstance(there, Absent) and spec is None
 
 
+def _is_half_way(item: Undone, there: Observation | None) -> bool:
+    """Whether some writes of a change that took several were carried out, as where the last ones were held back."""
+    sides = item.seen is False and item.before is not None and item.after is not None
+    return sides and isinstance(there, Present) and between(item.before, item.after, there.spec)
+
+
 def _moved(item: Undone, there: Observation | None) -> str:
     """Why the object is not as the run left it; "" where it is."""
     if isinstance(there, Unknown):
         return f"it could not be read: {there.reason}"
     if there is None:
         return "it was not read"
-    if _is(item.after, there):
+    if _is(item.after, there) or _is_half_way(item, there):
         return ""
     if not item.seen:
         return "it is neither as the run found it nor as the run was to leave it"

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from provisioner.mailflow import promises
-from provisioner.model import Change, Confirm, ResourceType, Send, Step, field_names, goal_of
+from provisioner.model import Change, Confirm, ResourceType, Send, Step, field_names, goal_of, written
 
 
 def steps_of(kind: ResourceType[Any], before: Any | None, after: Any | None) -> tuple[Step, ...]:
@@ -59,6 +59,24 @@ def opens_apart(kind: ResourceType[Any], change: Change) -> bool:
         return False
     goal = goal_of(change)
     return not promises.gains(kind, midway(kind, change.observed, goal), goal)
+
+
+def between(before: Any, after: Any, live: Any) -> bool:
+    """Whether a live object has in each written field the value of before or of after, or one between the two."""
+    sides = (written(before), written(after))
+    passing = {f.name: f.metadata.get("half_way", ()) for f in dataclasses.fields(live)}
+    return all(
+        getattr(live, n) in passing[n] or _is_between(getattr(live, n), sides[0].get(n), sides[1].get(n))
+        for n in {**sides[0], **sides[1]}
+    )
+
+
+def _is_between(live: Any, before: Any, after: Any) -> bool:
+    """Whether a value is one of two sides, or a list with what both have and nothing that neither has."""
+    if live in (before, after):
+        return True
+    lists = all(isinstance(value, frozenset) for value in (live, before, after))
+    return lists and before & after <= live <= before | after
 
 
 def _with_lists(

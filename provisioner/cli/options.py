@@ -230,7 +230,7 @@ class ResultFile(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path = Path(value)
-        if path.suffix in {".yaml", ".yml"} and path.exists():
+        if path.suffix in {".yaml", ".yml"} and os.path.exists(path):  # noqa: PTH110 - a name may be too long
             self.fail(f"{path} exists and is YAML, as a plan is: choose another file", param, ctx)
         return super().convert(value, param, ctx)
 

@@ -56,29 +56,6 @@ def may_be_half_way(change: Change) -> bool:
     return sum(isinstance(step, Send) and not step.request.reads for step in change.steps) > 1
 
 
-def between(change: Change, live: Any) -> bool:
-    """Whether a live object has in each written field the value of before or of after, or one between the two.
-
-    A creation has no before; that its object is there at all is then the work of the run that began it.
-    """
-    if change.before is None:
-        return True
-    sides = (written(change.before), written(change.after))
-    passing = {f.name: f.metadata.get("half_way", ()) for f in dataclasses.fields(live)}
-    return all(
-        getattr(live, n) in passing[n] or _between(getattr(live, n), sides[0].get(n), sides[1].get(n))
-        for n in {**sides[0], **sides[1]}
-    )
-
-
-def _between(live: Any, before: Any, after: Any) -> bool:
-    """Whether a value is one of two sides, or a list with what both have and nothing that neither has."""
-    if live in (before, after):
-        return True
-    lists = all(isinstance(value, frozenset) for value in (live, before, after))
-    return lists and before & after <= live <= before | after
-
-
 def _equal(live: Any, side: Any) -> bool:
     """Whether the live object is this side of a change, in the fields that the side writes."""
     if live is None or side is None:

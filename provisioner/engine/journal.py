@@ -372,8 +372,11 @@ def brought(path: Path) -> dict[str, Deed]:
     return found
 
 
-_UNSEEN = frozenset({"begun", "unconfirmed", "waiting", "left", "failed"})
-"""How a change may have ended whose writes were carried out, or some of them, and not seen."""
+_UNSEEN = frozenset({"begun", "unconfirmed", "waiting", "left", "failed", "held_back"})
+"""How a change may have ended whose writes were carried out, or some of them, and not seen all the same.
+
+Of a change that is held back, what it opens may have been written before.
+"""
 
 
 def drift_of(changes: Iterable[Change], deeds: Mapping[str, Deed]) -> Sequence[Drift]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 
+from provisioner.changes.splitting import between
 from provisioner.diagnostics import ChangeSetStale, TenantIncomplete
-from provisioner.engine.comparing import between, may_be_half_way, standing_of, unread
+from provisioner.engine.comparing import may_be_half_way, standing_of, unread
 from provisioner.engine.deriving import derived
 from provisioner.engine.events import RECHECKING
 from provisioner.engine.run import Run
@@ -77,8 +78,9 @@ def _resumed(run: Run, change: Change, observation: Observation) -> Change:
         return dataclasses.replace(change, after=after, steps=derived(run.kind(change.address), None, after))
     if not isinstance(observation, Present):
         return change
-    if not between(change, observation.spec):
-        return change
     live = observation.spec
+    # That what was to be created is there at all is the work of the run that began it.
+    if change.before is not None and not between(change.before, change.after, live):
+        return change
     steps = derived(run.kind(change.address), live, change.after)
     return dataclasses.replace(change, before=project(live, change.after), steps=steps, observed=live)

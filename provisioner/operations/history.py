@@ -38,11 +38,12 @@ class Run:
     done: Mapping[str, int] = field(default_factory=dict)
     actions: tuple[str, ...] = ()
     error: str = ""
+    wrote: bool = False
 
     @property
     def changed(self) -> bool:
-        """Whether the run changed something, or may have."""
-        return bool(self.done or self.results or self.actions)
+        """Whether the run changed something, or may have: not what was made already, or only held back."""
+        return self.wrote or bool(self.actions)
 
     @property
     def deeds(self) -> str:
@@ -149,7 +150,10 @@ def runs_of(path: Path) -> Mapping[str, Run]:
         elif entry["kind"] in _ACTIONS:
             actions.setdefault(entry["run"], {})[_about(entry)] = _action(entry)
     done: dict[str, Counter[str]] = {}
+    wrote: set[str] = set()
     for deed in journal.deeds(path):
+        if deed.done or deed.unseen:
+            wrote.add(deed.run)
         if deed.status == "begun":
             results.setdefault(deed.run, Counter())["begun"] += 1
         if deed.done:
@@ -159,6 +163,7 @@ def runs_of(path: Path) -> Mapping[str, Run]:
             _run(entry, run in ended, dict(results.get(run, {})), dict(done.get(run, {}))),
             actions=tuple(actions.get(run, {}).values()),
             error=errors.get(run, ""),
+            wrote=run in wrote,
         )
         for run, entry in begun.items()
     }

@@ -11,6 +11,7 @@ import pytest
 from provisioner.changes.rollback import Undone, in_words, rollback, undone
 from provisioner.model import Absent, Address, Observation, Present, Resource, Unknown
 from provisioner.resources import TYPES
+from provisioner.resources.connection_filter import ConnectionFilter
 from provisioner.resources.dkim import Dkim
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.smtp_auth import SmtpAuth
@@ -104,6 +105,18 @@ def test_what_a_killed_run_has_half_changed_is_told() -> None:
     words = 'smtp_auth["erp@contoso.com"]: it is neither as the run found it nor as the run was to leave it'
     assert brought_back(Undone(ERP, OFF, ON, seen=False), Present(half)) == (None, False, (words,))
     assert brought_back(Undone(ERP, OFF, ON, seen=False), Absent())[2] == (words,)
+
+
+def test_what_a_change_opened_before_the_rest_was_held_back_is_undone() -> None:
+    before = ConnectionFilter("default", allow=frozenset(), block=frozenset())
+    after = dataclasses.replace(before, allow=frozenset({"52.202.8.9/32"}), block=frozenset({"52.202.8.10/32"}))
+    half = dataclasses.replace(before, allow=after.allow)
+    filter_ = Address("connection_filter", "default")
+    spec, _, left_out = brought_back(Undone(filter_, before, after, seen=False), Present(half))
+    assert (spec, left_out) == (before, ())
+    foreign = dataclasses.replace(half, allow=frozenset({"52.202.8.77/32"}))
+    assert brought_back(Undone(filter_, before, after, seen=False), Present(foreign))[0] is None
+    assert brought_back(Undone(filter_, before, after), Present(half))[2] != (), "the run saw both: somebody changed it"
 
 
 def test_only_fields_that_the_run_wrote_count_as_changed_since() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from provisioner.engine.comparing import between, may_be_half_way
+from provisioner.changes.splitting import between
+from provisioner.engine.comparing import may_be_half_way
 from provisioner.model import Action, Address, Change
 from provisioner.resources.remote_domain import RemoteDomain, RemoteDomainType
 from provisioner.resources.transport_rule import TransportRule, TransportRuleType
@@ -30,5 +31,5 @@ def test_a_value_that_the_service_sets_between_two_writes_is_half_way() -> None:
     steps = tuple(RemoteDomainType().steps(before, after))
     change = Change(Address("remote_domain", "x.example"), Action.UPDATE, before, after, steps=steps)
     assert may_be_half_way(change)
-    assert between(change, dataclasses.replace(after, allowed_oof_type="external_legacy"))
-    assert not between(change, dataclasses.replace(after, allowed_oof_type="external"))
+    assert between(before, after, dataclasses.replace(after, allowed_oof_type="external_legacy"))
+    assert not between(before, after, dataclasses.replace(after, allowed_oof_type="external"))

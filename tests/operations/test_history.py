@@ -58,7 +58,13 @@ def test_the_last_run_to_undo_is_the_last_that_changed_something(tmp_path: Path)
     path = tmp_path / "journal.jsonl"
     ran(path, "idle", converged=True)
     assert find_run(path, "last", changing=True).run == "idle", "where none changed anything, it says so of the last"
-    ran(path, "busy", ("finished", {"address": str(Address("dkim", "x")), "action": "update", "status": "waiting"}))
+    change: dict[str, Any] = {"address": str(Address("dkim", "x")), "action": "update"}
+    started = ("started", {**change, "before": {}, "after": {}})
+    ran(path, "busy", started, ("finished", {**change, "status": "waiting"}))
+    ran(path, "later", ("finished", {**change, "status": "already_done"}))
+    ran(path, "held", ("finished", {**change, "status": "held_back"}))
     ran(path, "stale", error={"kind": "stale", "text": "another change set follows now"})
     assert find_run(path, "last").run == "stale"
     assert find_run(path, "last", changing=True).run == "busy"
+    ran(path, "half", started, ("finished", {**change, "status": "held_back"}))
+    assert find_run(path, "last", changing=True).run == "half", "it opened something, and its rest was held back"
