@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -27,6 +28,14 @@ _TRANSIENT = (
     "ServerInMMException",
     "ADServerSettingsChangedException",
     "StorageTransientException",
+)
+# Other troubles of the service that pass. That the cmdlet did not run is not told: the directory was not there when it
+# was read, or when the object was saved (office-docs-powershell issue 10972; ErrorADOperation in exchangelib issue 439;
+# ADTransientException and ADOperationException of a domain controller that is not available).
+_PASSING = re.compile(
+    r"TransientException|TimeoutException|try again (?:later|after some time)|retry at a later time"
+    r"|operation (?:has )?timed out",
+    re.IGNORECASE,
 )
 _CONFIRMING = frozenset({"Set", "Remove", "Disable", "Enable"})
 
@@ -170,7 +179,7 @@ def error_by_type(
         return Unavailable(*facts)
     if "pagination request" in message:
         return Malformed(*facts)
-    if status in (500, 502, 504) and not type_:
+    if (status in (500, 502, 504) and not type_) or _PASSING.search(both):
         return Unclear(*facts)
     return Refused(*facts)
 

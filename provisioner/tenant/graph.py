@@ -54,6 +54,11 @@ _PERMISSIONS = {
     "servicePrincipals": "Application.Read.All",
 }
 
+# What Graph refuses with 403 and no permission would change: a limit of the directory (Directory_QuotaExceeded,
+# Directory_ResourceSizeExceeded: openshift-azure issue 1932; azure-tools-for-java issue 585), and rows that take
+# Entra ID P1 or P2 (Authentication_RequestFromNonPremiumTenantOrB2CTenant: azure-docs pull request 77948).
+_LIMIT = ("Directory_Quota", "Directory_ResourceSize")
+_NO_LICENCE = "NonPremiumTenant"
 
 _OWN_QUOTAS = ("auditLogs", "admin")
 """Sign-in logs and message traces have quotas of their own, far below those of the rest (Learn, "Microsoft Graph
@@ -170,14 +175,20 @@ def error_of(request: GraphRequest, error: Any) -> TenantError:
     main = getattr(error, "error", None)
     code, message = str(getattr(main, "code", None) or ""), str(getattr(main, "message", None) or "")
     request_id = _request_id(main) or headers.get("request-id", "")
-    facts = (message or f"HTTP {status} without an error of Graph's", str(request), code, status, request_id)
+    said = f"{code} without a message" if code else f"HTTP {status} without an error of Graph's"
+    facts = (message or said, str(request), code, status, request_id)
     match status:
         case 401:
             return SignInRefused(*facts, hint="check the profile's credential and cloud")
+        case 403 if code.startswith(_LIMIT):
+            return Refused(*facts)
+        case 403 if _NO_LICENCE in code:
+            return PermissionMissing(*facts, "these rows take a licence of Entra ID P1 or P2 in the tenant")
         case 403:
             part = request.path.strip("/").split("/")[0].partition("?")[0]
-            permission = _PERMISSIONS.get(part, "the permission that this request takes")
-            return PermissionMissing(*facts, f"grant the app the Graph permission {permission}, with admin consent")
+            named = _PERMISSIONS.get(part)
+            permission = f"the Graph permission {named}" if named else "the Graph permission that this request takes"
+            return PermissionMissing(*facts, f"grant the app {permission}, with admin consent")
         case 404 if code:
             return NotFound(*facts)
         case 429:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from provisioner.diagnostics import Malformed
+from provisioner.diagnostics import Malformed, NotFound, Refused, Unavailable, Unclear
 from provisioner.model import Cmdlet, Needed, Row
 from provisioner.tenant import limits
-from provisioner.tenant.exchange_answers import Reduced
+from provisioner.tenant.exchange_answers import Reduced, error_by_type
 
 
 def check_rows(cmdlet: Cmdlet, rows: Sequence[Row]) -> None:
@@ -120,3 +120,55 @@ def test_the_limit_of_rows_counts_those_that_are_not_kept(monkeypatch: pytest.Mo
     with pytest.raises(Malformed, match="more than 2 rows"):
         reduced.take([{"Name": "c"}])
     assert reduced.rows == []
+
+
+# --- errors ---------------------------------------------------------------------------------------------------------
+
+_AD = "Microsoft.Exchange.Data.Directory."
+
+
+@pytest.mark.parametrize(
+    ("type_", "message", "kind"),
+    [
+        (f"{_AD}ADTransientException", "Active Directory operation did not succeed. Try again later.", Unclear),
+        ("Microsoft.Exchange.Data.DataSourceTransientException", "The server is busy.", Unclear),
+        ("System.TimeoutException", "The operation has timed out.", Unclear),
+        (
+            "System.Exception",
+            "A server side error has occurred because of which the operation could not be completed. Please try again "
+            "after some time. If the problem still persists, please reach out to MS support.",
+            Unclear,
+        ),
+        (
+            f"{_AD}ADOperationException",
+            "Active Directory operation failed on AM0P. This error could have been caused by user input or by the "
+            "Active Directory server being unavailable. Please retry at a later time.",
+            Unclear,
+        ),
+        (f"{_AD}SuitabilityDirectoryException", "No suitable domain controller.", Unavailable),
+        (
+            f"{_AD}ADOperationException",
+            "Active Directory operation failed on AM0P. This error is not retriable. Access is denied.",
+            Refused,
+        ),
+        (
+            f"{_AD}ADScopeException",
+            "'x' isn't within your current write scopes. Can't perform save operation.",
+            Refused,
+        ),
+        (
+            "Microsoft.Exchange.Configuration.Tasks.ManagementObjectNotFoundException",
+            "Der Vorgang konnte nicht ausgeführt werden, da das Objekt 'x' auf 'DC1' nicht gefunden wurde.",
+            NotFound,
+        ),
+        (
+            "Microsoft.Exchange.ManagementTasks.ValidationException",
+            "CNAME record does not exist for this config. Return and retry this step later.",
+            Refused,
+        ),
+    ],
+)
+def test_a_trouble_that_passes_is_not_taken_for_a_refusal(type_: str, message: str, kind: type) -> None:
+    for status in (400, 500):
+        error = error_by_type(Cmdlet("New-InboundConnector"), type_, message, status=status)
+        assert type(error) is kind, (status, error)

@@ -257,6 +257,9 @@ def refusal(code: str, message: str = "Words of Graph.", inner: str = "innerErro
         (400, "Request_BadRequest", Refused),
         (401, "InvalidAuthenticationToken", SignInRefused),
         (403, "Authorization_RequestDenied", PermissionMissing),
+        (403, "Authentication_RequestFromNonPremiumTenantOrB2CTenant", PermissionMissing),
+        (403, "Directory_QuotaExceeded", Refused),
+        (403, "Directory_ResourceSizeExceeded", Refused),
         (404, "Request_ResourceNotFound", NotFound),
         (409, "Conflict", Refused),
         (423, "locked", Refused),
@@ -281,6 +284,18 @@ def test_a_missing_permission_is_named(server: Served) -> None:
     error, _ = ask(server, body(refusal("Authorization_RequestDenied"), 403))
     assert isinstance(error, PermissionMissing)
     assert "User.Read.All" in error.hint
+
+
+def test_a_missing_licence_is_not_taken_for_a_missing_permission(server: Served) -> None:
+    error, _ = ask(server, body(refusal("Authentication_RequestFromNonPremiumTenantOrB2CTenant"), 403))
+    assert isinstance(error, PermissionMissing)
+    assert error.hint == "these rows take a licence of Entra ID P1 or P2 in the tenant"
+
+
+def test_an_error_without_a_message_is_told_by_its_code(server: Served) -> None:
+    error, _ = ask(server, body(refusal("UnknownError", ""), 500), WRITE)
+    assert isinstance(error, Unclear)
+    assert error.summary == "UnknownError without a message"
 
 
 FOREIGN: list[tuple[Any, str]] = [
