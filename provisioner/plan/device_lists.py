@@ -21,6 +21,7 @@ from provisioner.devices import sections
 from provisioner.diagnostics import Diagnostic, InputError, Location, Severity
 from provisioner.model.checking import adapter_of
 from provisioner.model.names import caseless
+from provisioner.model.tables import SEPARATORS, decoded, is_workbook
 from provisioner.plan.proposing import Entry, Proposal, unused
 from provisioner.resources.canonical import sender_network
 
@@ -63,7 +64,6 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
 
 _UNKNOWN = frozenset({"", "?", "-", "--", "unknown", "n/a", "na", "tbd", "not known", "#n/a"})
 _SECRET = re.compile(r"pass\s*word|passwd|pwd|secret|token|passphrase|api\s*key|private\s*key", re.IGNORECASE)
-_SEPARATORS = (",", ";", "\t", "|")
 _LISTS = re.compile(r"[\s,;|]+")
 
 _RECIPIENTS = {
@@ -161,34 +161,21 @@ def read(content: bytes, file: str, mapped: Mapping[str, str] | None = None) -> 
     return List(file, _fields(file, rows[0], mapped or {}), headers, tuple(map(tuple, rows[1:])))
 
 
-_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
-"""How .xlsx and .ods begin (a ZIP archive), and .xls (a compound file)."""
-
-
 def _text(content: bytes, file: str) -> str:
-    """The text of a file by its byte order mark, by the zero bytes of UTF-16, as UTF-8, or as Windows-1252."""
-    if content.startswith(_WORKBOOKS):
+    if is_workbook(content):
         what = f"{file}: a workbook of a spreadsheet, not a list"
         raise InputError([Diagnostic("LIST-ENCODING", what, "save the sheet as CSV UTF-8")])
-    if content[:2] in {b"\xff\xfe", b"\xfe\xff"}:
-        encodings = ["utf-16"]
-    elif b"\0" in content[:200]:
-        encodings = ["utf-16-be" if content[:1] == b"\0" else "utf-16-le"]
-    else:
-        encodings = ["utf-8-sig", "cp1252"]
-    for encoding in encodings:
-        try:
-            return content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    hint = "save it as CSV UTF-8"
-    raise InputError([Diagnostic("LIST-ENCODING", f"{file}: neither UTF-8, UTF-16 nor Windows-1252", hint)])
+    text = decoded(content)
+    if text is None:
+        what = f"{file}: neither UTF-8, UTF-16 nor Windows-1252"
+        raise InputError([Diagnostic("LIST-ENCODING", what, "save it as CSV UTF-8")])
+    return text
 
 
 def _separator(text: str) -> str:
     """The separator that the header line has most of, outside of quotes."""
     head = re.sub(r'"[^"]*"', "", text.lstrip("\r\n").partition("\n")[0])
-    return max(_SEPARATORS, key=head.count)
+    return max(SEPARATORS, key=head.count)
 
 
 def _rows(text: str) -> Iterator[list[Cell]]:

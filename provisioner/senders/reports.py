@@ -9,7 +9,6 @@ sign-in in a browser.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import re
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.model import Cmdlet, Row
+from provisioner.model.tables import SEPARATORS, decoded, is_workbook
 from provisioner.senders.inventory import BASIC, OAUTH, SUBMISSION, Evidence, Protocol
 from provisioner.senders.observing import Observation, address, moment, source_ip, tls_version
 
@@ -53,9 +53,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "recipient": ("recipientaddress", "recipient"),
     "connector": ("connectorname", "connector"),
 }
-_SEPARATORS = (",", ";", "\t", "|")
 _MOST_LINES_ABOVE = 10
-_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")  # .xlsx and .ods; .xls
 _NUMBER = re.compile(r"(\d{1,3}(?:[\s,.'\u2019]\d{3})+|\d+)(?:[.,]0+)?")
 _TLS_COLUMN = re.compile(r"tls(?:v|version)?1[._]?([0-3])(?:messages|count)?")
 
@@ -125,17 +123,12 @@ def decode(content: bytes, file: str) -> Report:
 
 
 def _text(content: bytes, file: str) -> str:
-    if content.startswith(_WORKBOOKS):
+    if is_workbook(content):
         raise _refused(file, "is a workbook of a spreadsheet: save the sheet as CSV")
-    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    wide = marked or content[1:2] == b"\0" or content[:1] == b"\0"
-    encodings = ("utf-16" if marked else "utf-16-le" if content[1:2] == b"\0" else "utf-16-be",) if wide else ()
-    for encoding in encodings or ("utf-8-sig", "cp1252"):
-        try:
-            return content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise _refused(file, "is neither UTF-8 nor UTF-16")
+    text = decoded(content)
+    if text is None:
+        raise _refused(file, "is neither UTF-8, UTF-16 nor Windows-1252")
+    return text
 
 
 def _plain(name: str) -> str:
@@ -167,7 +160,7 @@ def _table(text: str, file: str) -> tuple[Sequence[str], Iterator[list[str]]]:
     for _ in range(_MOST_LINES_ABOVE):
         end = text.find("\n", start)
         line = text[start : end if end >= 0 else None]
-        for separator in _SEPARATORS:
+        for separator in SEPARATORS:
             head = next(csv.reader([line], delimiter=separator), [])
             if _names_a_sender(_columns(head)):
                 below = io.StringIO(text[end + 1 :] if end >= 0 else "", newline="")
