@@ -21,6 +21,7 @@ BANNED = {
     r"another's affair": "hosted elsewhere",
     r"(?:tell|tells|told) of": "report, show",
     r"did not tell": "did not return",
+    r"blanks?(?! lines?\b)": "space, white space",
     r"(?:speak|speaks|spoke) of": "mention, name",
     r"(?:say|says|said) of": "say about",
     r"what is there": "what exists, what the tenant has",

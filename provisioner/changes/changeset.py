@@ -170,7 +170,7 @@ def unmanaged_document(changeset: ChangeSet) -> UnmanagedDocument:
 
 
 def digest(document: Mapping[str, Any]) -> str:
-    """`sha256:…` over the canonical JSON (sorted keys, no blanks) without the digest and the transport's name."""
+    """`sha256:…` over the canonical JSON (sorted keys, no spaces) without the digest and the transport's name."""
     ours = {k: v for k, v in document["provisioner"].items() if k not in {"digest", "transport"}}
     text = json.dumps({**document, "provisioner": ours}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -538,7 +538,7 @@ def verify(document: Any, name: str) -> None:
 
 
 def is_changeset(path: Path) -> bool:
-    """Whether a file looks like JSON rather than a plan: its first character that is not a blank is a brace."""
+    """Whether a file looks like JSON rather than a plan: its first character that is not a space is a brace."""
     try:
         return read_ordinary(path, 4096).lstrip().startswith(b"{")
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
 """`provisioner completion`: the script that a shell sources.
 
-click has no completion for PowerShell. That of bash does not complete what follows an @ and does not quote blanks, that
+click has no completion for PowerShell. That of bash does not complete what follows an @ and does not quote spaces, that
 of fish cuts a description at its first comma, and in zsh and fish --name=value loses its name: those are ours too.
 """
 

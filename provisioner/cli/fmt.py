@@ -20,7 +20,7 @@ def command(session: Session, paths: tuple[Path, ...], *, check: bool) -> int:
     """Rewrite plan files in the standard layout; print the name of each file that changes.
 
     PATH is a plan file or a folder of them, plans/ if not given. Comments, the order of keys, quotes and alignment are
-    kept: only blanks, indentation and blank lines change. A plan means the same before and after.
+    kept: only spaces, indentation and blank lines change. A plan means the same before and after.
     """
     given = paths or (Path("plans"),)
     border = Border.of(given[0])

@@ -39,7 +39,7 @@ _LONGEST_NAME = 50  # the connector of a site is named after it: 64 characters a
 
 def _name(text: str) -> str:
     if not text or text != text.strip() or not text.isprintable() or "/" in text or len(text) > _LONGEST_NAME:
-        hint = f"write {_LONGEST_NAME} printable characters at most, without a slash and blanks around it"
+        hint = f"write {_LONGEST_NAME} printable characters at most, without a slash and spaces around it"
         raise refusal("DEVICE-NAME-INVALID", f"{text!r} is not a name for a site or device", hint)
     return text
 

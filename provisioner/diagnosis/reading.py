@@ -66,7 +66,7 @@ _SPOKEN = re.compile(
 
 
 def _unfolded(lines: Sequence[str]) -> Iterator[str]:
-    """Lines with those that go on after a blank; an indented line of a dialogue is one of its own.
+    """Lines with those that go on after a space; an indented line of a dialogue is one of its own.
 
     A reply below "host x said:" belongs to that line, which names who gave it.
     """

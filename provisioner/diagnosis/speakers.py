@@ -34,7 +34,7 @@ _MARK = re.compile(
 _SIGNED = re.compile(
     rf"\[(?:hostname=)?[a-z0-9]{{6,24}}\.(?:[a-z0-9\-]{{1,40}}\.){{1,4}}(?:{_DOMAINS})(?:20\d\d-[^\]]{{0,60}})?\]"
 )
-"""A reply that ends with the name of the server of Exchange Online that gave it, without blanks: folds leave some."""
+"""A reply that ends with the name of the server of Exchange Online that gave it, without spaces: folds leave some."""
 _SAID = re.compile(
     r"\b(?:host|server) ([\w.\- ]{3,120}?) ?\[[^\]]{0,60}\](?::\d+)?:? (?:said|refused|smtp error from remote)"
     r"|\bh=([\w.\-]{3,120}) \["

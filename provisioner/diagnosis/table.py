@@ -1,6 +1,6 @@
 """The signs by which causes show in Exchange Online's SMTP answers, and those of other servers. Only data lives here.
 
-A sign names phrases as the service words them; they are compared without case, blanks and punctuation, `*` stands for
+A sign names phrases as the service words them; they are compared without case, spaces and punctuation, `*` stands for
 a gap. `codes` are enhanced status codes, one of which must stand in the same answer (`5.7.606-649` is a range).
 Sources: Microsoft's NDR table, its page on printers and line-of-business applications, the Exchange team's blog, and
 log lines in public issues.

@@ -47,8 +47,8 @@ _TAG_WITHOUT_SEPARATOR = re.compile(
 _ADDRESS = r"[^\s@,;:!<>]+@[^\s@,;!<>?]+\.[^\s@,;!<>?.]+"
 _MAILTO = re.compile(rf"mailto:{_ADDRESS}(?:\?[^\s,;!]*)?(?:![0-9]+[kmgt]?)?", re.IGNORECASE)
 _IN_A_REPORT_TAG = re.compile(rf"({_ADDRESS})(?:[^!]*(![0-9]+[kmgt]?))?", re.IGNORECASE)
-_BLANKS = " \t\r\n"
-"""What the grammar takes for a blank. A no-break space, as a browser pastes it, is none."""
+_WHITE_SPACE = " \t\r\n"
+"""What the grammar takes for white space. A no-break space, as a browser pastes it, is none."""
 _OTHER_URI = re.compile(r"(?!mailto:)[a-z][a-z0-9+.\-]*://[^\s,;!]+", re.IGNORECASE)
 _STS_ID = re.compile(r"[A-Za-z0-9]{1,32}")
 
@@ -233,7 +233,7 @@ def _readable(name: str, value: str) -> str:
 
 
 def is_mta_sts(text: str) -> bool:
-    """Whether senders take a TXT record below _mta-sts for one (RFC 8461, 3.1; blanks before the semicolon as in its
+    """Whether senders take a TXT record below _mta-sts for one (RFC 8461, 3.1; spaces before the semicolon as in its
     grammar). The version is case-sensitive."""
     return re.match(r"v=STSv1[ \t]*;", text) is not None
 
@@ -242,7 +242,7 @@ def parse_mta_sts(text: str) -> Tagged:
     """Read the TXT record of `_mta-sts`: `v=STSv1; id=20260101T000000;`. The policy itself is a file on the web."""
     tags, errors = _tags(text)
     if not is_mta_sts(text):
-        errors.append("it must begin with v=STSv1; exactly so, without a blank in front (RFC 8461, 3.1)")
+        errors.append("it must begin with v=STSv1; exactly so, without a space in front (RFC 8461, 3.1)")
     if not _STS_ID.fullmatch(tags.get("id", "")):
         errors.append("id must be 1 to 32 letters and digits")
     return Tagged(tags, tuple(errors))
@@ -257,7 +257,7 @@ def parse_tls_rpt(text: str) -> Tagged:
     """Read the TXT record of `_smtp._tls`: `v=TLSRPTv1; rua=mailto:tls@example.com`."""
     tags, errors = _tags(text)
     if not is_tls_rpt(text):
-        errors.append("it must begin with v=TLSRPTv1; exactly so, without a blank in front (RFC 8460, 3)")
+        errors.append("it must begin with v=TLSRPTv1; exactly so, without a space in front (RFC 8460, 3)")
     uris = [uri.strip() for uri in tags.get("rua", "").split(",") if uri.strip()]
     if not uris:
         errors.append("rua is missing: the reports have no recipient")
@@ -269,9 +269,9 @@ def parse_tls_rpt(text: str) -> Tagged:
 def _tags(text: str) -> tuple[dict[str, str], list[str]]:
     tags: dict[str, str] = {}
     errors: list[str] = []
-    for part in (part.strip(_BLANKS) for part in text.split(";")):
+    for part in (part.strip(_WHITE_SPACE) for part in text.split(";")):
         name, equals, value = part.partition("=")
-        name = name.strip(_BLANKS).lower()
+        name = name.strip(_WHITE_SPACE).lower()
         if not part:
             continue
         if not equals or not re.fullmatch(r"[a-z][a-z0-9_\-]*", name):
@@ -279,5 +279,5 @@ def _tags(text: str) -> tuple[dict[str, str], list[str]]:
         elif name in tags:
             errors.append(f"{name} is written twice")
         else:
-            tags[name] = value.strip(_BLANKS)
+            tags[name] = value.strip(_WHITE_SPACE)
     return tags, errors

@@ -1,6 +1,6 @@
 """What is wrong with a domain's SPF, and the record that would be right.
 
-A proposal keeps what is published: terms are added in front of `all`, blanks and misspelt terms are corrected, two
+A proposal keeps what is published: terms are added in front of `all`, spaces and misspelt terms are corrected, two
 records become one. It never invents a stricter ending than the one that was there.
 """
 
@@ -93,7 +93,7 @@ def _lookalikes(domain: str, answer: DnsAnswer, instead: str) -> Iterable[DnsFin
             "SPF-LOOKALIKE",
             ERROR if instead else WARNING,
             domain,
-            f'"{visible(text)}" is not an SPF record: it must begin with "v=spf1" and a blank',
+            f'"{visible(text)}" is not an SPF record: it must begin with "v=spf1" and a space',
             "write it exactly so, without anything in front",
             _txt(domain, instead) if instead else (),
             _txt(domain, text),
@@ -139,8 +139,8 @@ def _of_the_record(domain: str, text: str, answer: DnsAnswer) -> Iterable[DnsFin
         return
     glued = next(iter(_glued(record)), "")
     if glued:
-        what = f'the SPF record of {domain} is wrong: "{glued}" lacks a blank in front of -all'
-        yield DnsFinding("SPF-SYNTAX", ERROR, domain, what, "write the blank", remove=_txt(domain, text))
+        what = f'the SPF record of {domain} is wrong: "{glued}" lacks a space in front of -all'
+        yield DnsFinding("SPF-SYNTAX", ERROR, domain, what, "add the space", remove=_txt(domain, text))
         return
     if len(text) > _MOST_CHARACTERS:
         yield DnsFinding(
@@ -322,9 +322,9 @@ def _other_clouds(survey: SpfSurvey, include: str) -> Sequence[str]:
 
 def _broken(domain: str, text: str, error: SpfSyntaxError, answer: DnsAnswer) -> DnsFinding:
     if _rejoined(next((s for s in answer.strings if "".join(s) == text), ())):
-        kind, what = "SPF-SPLIT", "the strings of the TXT record are glued together without a blank, as receivers do"
+        kind, what = "SPF-SPLIT", "the strings of the TXT record are glued together without a space, as receivers do"
     elif _STRAY_BLANK.search(text):
-        kind, what = "SPF-BLANK", f"a blank stands inside a term ({error})"
+        kind, what = "SPF-SPACE", f"there is a space inside a term ({error})"
     else:
         kind, what = "SPF-SYNTAX", str(error)
     return DnsFinding(
@@ -341,7 +341,7 @@ def _broken(domain: str, text: str, error: SpfSyntaxError, answer: DnsAnswer) ->
 
 
 def repair(text: str) -> str | None:
-    """The record with stray blanks, glued and misspelt terms corrected, or None where that does not make it right.
+    """The record with stray spaces, glued and misspelt terms corrected, or None where that does not make it right.
 
     A word processor makes other dashes and quotes of what was typed, which are outside ASCII.
     """
@@ -361,7 +361,7 @@ def improve(text: str, terms: Iterable[str], strings: Sequence[str] = ()) -> str
     """The record corrected, with these terms in front of its ending and never +all; None where it cannot be corrected.
 
     A term that stands behind `all`, where nobody reads it, is moved. `strings` are the strings that the record is
-    published in: a blank may have been lost between them.
+    published in: a space may have been lost between them.
     """
     base = text if _is_sound(text) else (_rejoined(strings) or repair(text))
     if base is None:
@@ -382,7 +382,7 @@ def improve(text: str, terms: Iterable[str], strings: Sequence[str] = ()) -> str
 
 
 def _rejoined(strings: Sequence[str]) -> str | None:
-    """The strings with blanks between them, where that makes a record of what is none without."""
+    """The strings with spaces between them, where that makes a record of what is none without."""
     text = re.sub(r" +", " ", " ".join(strings))
     return text if len(strings) > 1 and is_spf(text) and _parses(text) else None
 

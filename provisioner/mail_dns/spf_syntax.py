@@ -74,7 +74,7 @@ class SpfRecord:
 
 
 def is_spf(text: str) -> bool:
-    """Whether a TXT record is an SPF record: `v=spf1` in either case, then a blank or the end (4.5)."""
+    """Whether a TXT record is an SPF record: `v=spf1` in either case, then a space or the end (4.5)."""
     return _VERSION.match(text) is not None
 
 
@@ -169,7 +169,7 @@ def check_domain_spec(text: str, term: str) -> None:
 def check_macros(text: str, term: str, *, explanation: bool = True) -> int:
     """Raise SpfSyntaxError unless this is a macro-string; says where its last macro ends.
 
-    `explanation`: the letters c, r and t and blanks are allowed (only in explanations, 7.2).
+    `explanation`: the letters c, r and t and spaces are allowed (only in explanations, 7.2).
     """
     position = last = 0
     while position < len(text):

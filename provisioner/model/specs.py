@@ -16,8 +16,8 @@ def written(spec: Any) -> dict[str, Any]:
 
 def project(spec: Any, onto: Any) -> Any:
     """`spec` with every field that `onto` leaves unwritten set to None: what a comparison with `onto` rests on."""
-    blank = {name: None for name in field_names(onto) if getattr(onto, name) is None}
-    return dataclasses.replace(spec, **blank) if blank else spec
+    unset = {name: None for name in field_names(onto) if getattr(onto, name) is None}
+    return dataclasses.replace(spec, **unset) if unset else spec
 
 
 def overlay(wanted: Any, live: Any) -> Any:

@@ -60,7 +60,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "until": ("until", "end of life", "eol", "replace by", "replacement date"),
     "description": ("description", "notes", "note", "comment", "comments", "remarks", "model", "type", "product"),
 }  # fmt: skip
-"""The fields of a list and the headers by which each is recognised, blind to case, `_`, `-` and blanks."""
+"""The fields of a list and the headers by which each is recognised, blind to case, `_`, `-` and spaces."""
 
 _UNKNOWN = frozenset({"", "?", "-", "--", "unknown", "n/a", "na", "tbd", "not known", "#n/a"})
 _SECRET = re.compile(r"pass\s*word|passwd|pwd|secret|token|passphrase|api\s*key|private\s*key", re.IGNORECASE)

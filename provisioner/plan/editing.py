@@ -1,6 +1,6 @@
 """The smallest edit of a YAML text after which it means something else. Pure.
 
-What does not change keeps its place, its spelling, its blanks and its comments to the character: only the values, lines
+What does not change keeps its place, its spelling, its spaces and its comments to the character: only the values, lines
 and items that differ are written, in the layout of what stands around them. The result is read again and compared with
 what it should mean; where the two differ, or a construct is met that this module does not edit (anchors, merge keys),
 there is no edit.

@@ -1,7 +1,7 @@
-"""One layout for the files of a plan: the same values, comments and order, with other blanks between them. Pure.
+"""One layout for the files of a plan: the same values, comments and order, with other spaces between them. Pure.
 
-What is settled: two blanks for each level, lists indented below their key, `{ key: value }` and `[item, item]`, one
-blank line at most, no blanks at the end of a line, one line end at the end of the file. What an author aligned (values,
+What is settled: two spaces for each level, lists indented below their key, `{ key: value }` and `[item, item]`, one
+blank line at most, no spaces at the end of a line, one line end at the end of the file. What an author aligned (values,
 comments) and every spelling (quotes, several lines) stays. The tokens of the file are moved, and never written anew;
 the result is read again and compared, so that a file means afterwards what it meant before.
 """
@@ -135,7 +135,7 @@ class _Layout:
     # --- what stands between them ------------------------------------------------------------------------------------
 
     def _between(self, before: _Piece | None, after: _Piece | None) -> None:
-        """The blanks, line ends and comments between two tokens (None: the start or the end of the file)."""
+        """The spaces, line ends and comments between two tokens (None: the start or the end of the file)."""
         gap = self.text[before.end if before else 0 : after.start if after else len(self.text)]
         if before is not None and "\n" not in gap:
             if "#" in gap:
@@ -220,7 +220,7 @@ class _Layout:
 
 
 def _blanks(before: _Piece, after: _Piece, gap: str) -> str:
-    """The blanks between two tokens of one line; what is wider than needed may be an alignment, and stays."""
+    """The spaces between two tokens of one line; what is wider than needed may be an alignment, and stays."""
     opens, closes = before.token, after.token
     if isinstance(closes, yaml.FlowEntryToken | yaml.ValueToken):
         return ""

@@ -206,7 +206,7 @@ def _hint_type(expected: str, node: Node) -> str:
     if expected == "a mapping":
         glued = _GLUED.match(text) if scalar and node.plain else None
         if glued:
-            return f"put a blank behind the colon: {glued[1]}: {glued[2]}"
+            return f"put a space behind the colon: {glued[1]}: {glued[2]}"
         return "write names and colons, without dashes" if not scalar else "write its fields below it, or {} for none"
     if expected.endswith("number") and isinstance(value, str) and text.isdigit():
         return f"write {text}, without quotes"
@@ -215,18 +215,18 @@ def _hint_type(expected: str, node: Node) -> str:
 
 _ENTRY = re.compile(r"[\w.@/+\-]+")
 _GLUED = re.compile(r"([A-Za-z_][\w.@\-]*):(\S.*)")
-_ODD_BLANKS = ("\u00a0", "\u2002", "\u2003", "\u2007", "\u202f", "\u3000")
+_ODD_SPACES = ("\u00a0", "\u2002", "\u2003", "\u2007", "\u202f", "\u3000")
 
 
 def indented_oddly(key: Node) -> Diagnostic:
-    """A key with a blank in front that YAML takes for a letter, as it is pasted from a web page."""
-    what = "a blank in front of this key is not one that YAML knows (a no-break space, pasted from a web page)"
-    return _at(key, "YAML-SYNTAX", what, "replace the blanks at the beginning of the line")
+    """A key with a space in front that YAML takes for a letter, as it is pasted from a web page."""
+    what = "what looks like a space in front of this key is none for YAML (a no-break space, pasted from a web page)"
+    return _at(key, "YAML-SYNTAX", what, "replace the spaces at the beginning of the line")
 
 
 def is_indented_oddly(name: str) -> bool:
-    """Whether a key begins with a blank that YAML takes for a letter."""
-    return name[:1] in _ODD_BLANKS
+    """Whether a key begins with a space that YAML takes for a letter."""
+    return name[:1] in _ODD_SPACES
 
 
 def _hint_flag(value: Any) -> str:

@@ -420,8 +420,8 @@ def _tab(file: str, line: int, tabs: Sequence[int], source: Sequence[str]) -> Di
     column = source[line].index("\t")
     return Diagnostic(
         "YAML-SYNTAX",
-        f"this line is indented with a tab{also}; YAML takes blanks only",
-        "use two blanks for each level",
+        f"this line is indented with a tab{also}; YAML takes spaces only",
+        "use two spaces for each level",
         location=Location(file, line + 1, column + 1),
     )
 
@@ -464,7 +464,7 @@ def _explained(problem: str, context: str, at: _At, start: _At, source: Sequence
 
 _COMPLAINTS = (
     ("tag handle", "a tag: a plan has none", "put text that starts with ! in quotes"),
-    ("find expected ':'", "a key without a colon", "write a colon and a blank behind it"),
+    ("find expected ':'", "a key without a colon", "write a colon and a space behind it"),
     (
         "entries are not allowed",
         "a list entry on the line of its key",

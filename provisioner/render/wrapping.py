@@ -1,4 +1,4 @@
-"""Long lines of a text broken at blanks, for a terminal's width. A word is never broken: a long one stands alone."""
+"""Long lines of a text broken at spaces, for a terminal's width. A word is never broken: a long one stands alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 _MARGIN = re.compile(r"((?:\x1b\[[0-9;]*m)?\s*(?:# |= hint: |[-+~>] |[^\s\x1b][^\x1b]*?(?:\x1b\[0m)? {2,})?)")
-"""What a line goes on below: its indentation and its sign, or the label that two blanks end."""
+"""What a line goes on below: its indentation and its sign, or the label that two spaces end."""
 _LEAST = 20
 
 
@@ -38,8 +38,8 @@ def _line(line: str, width: int) -> list[str]:
         return [line]
     found = _MARGIN.match(line)
     begin = _COLOR.sub("", found.group(1)) if found else ""
-    blank = " " * (len(begin) - len(begin.lstrip()))
-    margin = f"{blank}# " if begin.endswith("# ") else " " * min(len(begin) + (0 if begin.strip() else 4), width // 3)
+    indent = " " * (len(begin) - len(begin.lstrip()))
+    margin = f"{indent}# " if begin.endswith("# ") else " " * min(len(begin) + (0 if begin.strip() else 4), width // 3)
     lines: list[str] = []
     current = ""
     for word in re.split(r"(?<=\S) ", line):

@@ -65,7 +65,7 @@ _PSEUDO = "legacyexchangetokens"
 def policy_name(text: str) -> str:
     """The name of a policy as a plan writes it. Raises POLICY-NAME-INVALID."""
     if not text or text != text.strip() or not text.isprintable() or len(text) > _LONGEST:
-        hint = f"write 1 to {_LONGEST} printable characters, without blanks around them"
+        hint = f"write 1 to {_LONGEST} printable characters, without spaces around them"
         raise refusal("POLICY-NAME-INVALID", f"{text!r} is not a name for an authentication policy", hint)
     if text.lower() in {INHERIT, NONE, _PSEUDO}:
         what = f'"{text}" has a meaning of its own and cannot be the name of an authentication policy'

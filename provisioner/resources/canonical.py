@@ -128,7 +128,7 @@ def _copied_form(text: str) -> tuple[str, str] | None:
         ("a display name with its address", re.fullmatch(r"[^<>]+<([^<>]*)>", bare)),
         ("an address in angle brackets", re.fullmatch(r"<([^<>]*)>", bare)),
         ("an address in quotes", re.fullmatch(r"[\"'](.*)[\"']", bare)),
-        ("an address with blanks around it", re.fullmatch(r"(\S+@\S+)", bare) if bare != text else None),
+        ("an address with spaces around it", re.fullmatch(r"(\S+@\S+)", bare) if bare != text else None),
     )
     for form, match in shapes:
         if match:
@@ -162,7 +162,7 @@ def _is_domain(text: str) -> bool:
 def recipient_name(text: str) -> str:
     """A name by which one recipient is meant, in lower case: an address, a sign-in name, an id, or a display name.
 
-    A display name is told from a mistyped address by its blank: a name of one word is written as an address. Raises
+    A display name is told from a mistyped address by its space: a name of one word is written as an address. Raises
     EMAIL-INVALID.
     """
     if _GUID.fullmatch(text):

@@ -243,7 +243,7 @@ def _rekeyed(spec: Any, key: str | None) -> Any:
 def connector_name(text: str) -> str:
     """A name as a plan writes it. Raises CONNECTOR-NAME-INVALID."""
     if not text or text != text.strip() or not text.isprintable():
-        hint = "write a name of printable characters, without blanks around it"
+        hint = "write a name of printable characters, without spaces around it"
         raise refusal("CONNECTOR-NAME-INVALID", f"{text!r} is not a name for a connector", hint)
     return text
 

@@ -206,7 +206,7 @@ def _agree(rule: TransportRule) -> None:
 
 def _rule_name(text: str) -> str:
     if not text.strip() or text != text.strip() or len(text) > 64 or not text.isprintable():
-        hint = "write 1 to 64 printable characters, without blanks around them"
+        hint = "write 1 to 64 printable characters, without spaces around them"
         raise refusal("TRANSPORT-RULE-NAME-INVALID", f"{text!r} is not a name for a rule", hint)
     return text
 

@@ -75,7 +75,7 @@ class _Parser:
         return self.text[self.at : self.at + count]
 
     def _space(self, *, lines: bool = False) -> None:
-        """Blanks, comments and continued lines; with `lines` the ends of lines too."""
+        """Spaces, comments and continued lines; with `lines` the ends of lines too."""
         while True:
             if self._next(2) == "<#":
                 end = self.text.find("#>", self.at)

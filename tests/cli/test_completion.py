@@ -118,7 +118,7 @@ def test_bash_gets_what_follows_the_part_that_it_keeps(
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
-def test_bash_takes_its_script_and_quotes_blanks(tmp_path: Path) -> None:
+def test_bash_takes_its_script_and_quotes_spaces(tmp_path: Path) -> None:
     answer = tmp_path / "provisioner"
     answer.write_text("#!/bin/sh\necho 'plain,@x.com as b@x.com'\n")
     answer.chmod(0o755)

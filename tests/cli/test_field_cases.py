@@ -226,7 +226,7 @@ inbound_connectors: { branches: { type: on_premises, sender_ip_addresses: ["var:
 """
 
 
-def test_blanks_around_the_items_of_a_variable_do_not_matter_and_an_empty_item_is_refused(shop: Shop) -> None:
+def test_spaces_around_the_items_of_a_variable_do_not_matter_and_an_empty_item_is_refused(shop: Shop) -> None:
     shop.write(VARIABLE)
     (shop.folder / "some.vars").write_text(f'branches: [{SITE}, "{OTHER} "]\n')
     (shop.folder / "one.vars").write_text(f"branches: {SITE}\n")
@@ -716,7 +716,7 @@ TESTS = {
     "c40": "test_a_relay_without_its_type_is_told_that_nobody_may_relay",
     "c41": "test_dkim_of_a_long_domain_waits_for_the_names_that_exchange_gives",
     "c43": "test_a_domain_from_which_nothing_may_be_sent_is_told",
-    "c44": "test_blanks_around_the_items_of_a_variable_do_not_matter_and_an_empty_item_is_refused",
+    "c44": "test_spaces_around_the_items_of_a_variable_do_not_matter_and_an_empty_item_is_refused",
     "c46": "test_export_keeps_that_direct_send_is_rejected",
     "c48": "test_a_key_of_1024_bits_gets_one_advice_whatever_the_plan_says",
     "c60": "test_a_list_of_devices_taken_over_as_it_is_has_all_its_mistakes_told_at_once",

@@ -15,7 +15,7 @@ ASPECTS = {"spf": "SPF-", "dmarc": "DMARC-", "mx": "MX-", "mta_sts": "MTA-STS-",
 
 # Findings of ours with which receivers use no record of that kind.
 VOID = {
-    "spf": re.compile(r"SPF-(MISSING|MULTIPLE|LOOKALIKE|SYNTAX|BLANK|SPLIT|LOOKUPS|VOID|INCLUDED)"),
+    "spf": re.compile(r"SPF-(MISSING|MULTIPLE|LOOKALIKE|SYNTAX|SPACE|SPLIT|LOOKUPS|VOID|INCLUDED)"),
     "dmarc": re.compile(r"DMARC-(MISSING|SYNTAX|MULTIPLE|PLACE)"),
     "mta_sts": re.compile(r"MTA-STS-(SYNTAX|MULTIPLE)"),
     "tls_rpt": re.compile(r"TLS-RPT-(SYNTAX|MULTIPLE)"),

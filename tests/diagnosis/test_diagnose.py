@@ -105,7 +105,7 @@ WRAPPINGS: dict[str, Callable[[str], str]] = {
     "Python bytes": lambda text: f"smtplib.SMTPException: ({text!r})",
     "Windows lines": lambda text: f"log start\r\n{text}\r\nlog end\r\n".replace("\n", "\r\n"),
     "a German prefix": lambda text: f"Fehler beim Senden der Nachricht. Serverantwort: {text}",
-    "doubled blanks": lambda text: text.replace(" ", "  "),
+    "doubled spaces": lambda text: text.replace(" ", "  "),
 }
 
 

@@ -1,7 +1,7 @@
 """curl in the way in which CIPP asks the Exchange admin API (KelvinTegelaar/CIPP-API, New-ExoRequest.ps1).
 
 The same URL, headers and body: a token by client secret, `X-AnchorMailbox` with the system mailbox of the tenant's
-initial domain, `parameter-based-routing`, `Prefer` with blanks around its equals sign.
+initial domain, `parameter-based-routing`, `Prefer` with spaces around its equals sign.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ ELSEWHERE: Zone = {
 }
 REFUSAL = {
     "SPFTooManyDNSLookups": {"SPF-LOOKUPS", "SPF-INCLUDED"},
-    "SPFSyntaxError": {"SPF-SYNTAX", "SPF-BLANK"},
+    "SPFSyntaxError": {"SPF-SYNTAX", "SPF-SPACE"},
     "SPFError": {"SPF-MULTIPLE"},
     "SPFRecordNotFound": {"SPF-MISSING", "SPF-LOOKALIKE"},
     "SPFTooManyVoidDNSLookups": {"SPF-VOID"},
@@ -215,7 +215,7 @@ def test_an_egress_address_that_spf_does_not_name_gets_the_exact_record(server: 
         ),
         (
             "v=spf1 include: spf.protection.outlook.com -all",
-            "SPF-BLANK",
+            "SPF-SPACE",
             "v=spf1 include:spf.protection.outlook.com -all",
         ),
         (
@@ -320,7 +320,7 @@ def test_two_spf_records_become_one(server: NameServer) -> None:
     assert len(found.remove) == 2
 
 
-def test_strings_that_are_glued_without_a_blank_are_told(server: NameServer) -> None:
+def test_strings_that_are_glued_without_a_space_are_told(server: NameServer) -> None:
     split = ["v=spf1 ip4:203.0.113.1", "include:spf.protection.outlook.com -all"]
     found = finding(look(server, contoso(spf=split), MailDomain("contoso.com")), "SPF-SPLIT")
     assert found.publish[0].value == " ".join(split)
@@ -449,7 +449,7 @@ OWNERS = "v=DMARC1; p=reject; rua=mailto:agg@contoso.com"
 def test_a_broken_dmarc_record_keeps_what_its_owner_wrote(server: NameServer, broken: str, meant: str) -> None:
     found = finding(look(server, contoso(dmarc=broken), MailDomain("contoso.com", dkim=TARGETS)), "DMARC-SYNTAX")
     assert [r.value for r in found.publish] == [meant]
-    assert [r.value for r in found.remove] == [broken]  # with its blanks, and nowhere without them
+    assert [r.value for r in found.remove] == [broken]  # with its spaces, and nowhere without them
     assert broken in found.summary or "is wrong" in found.summary
 
 

@@ -274,10 +274,10 @@ def test_warnings_stand_among_the_errors_of_a_bad_plan(tmp_path: Path) -> None:
     [
         ("reject_direct_send: true\n", ("KEY-UNKNOWN", "write it below organization")),
         ("inbound_conectors: {}\n", ("KEY-UNKNOWN", 'did you mean "inbound_connectors"?')),
-        ("\u00a0smtp_auth: {}\n", ("YAML-SYNTAX", "replace the blanks at the beginning of the line")),
+        ("\u00a0smtp_auth: {}\n", ("YAML-SYNTAX", "replace the spaces at the beginning of the line")),
         (
             "smtp_auth: {\u00a0organization: disabled }\n",
-            ("YAML-SYNTAX", "replace the blanks at the beginning of the line"),
+            ("YAML-SYNTAX", "replace the spaces at the beginning of the line"),
         ),
         ("dkim: { contoso.com: true }\n", ("VALUE-TYPE", "write { enabled: true }")),
     ],

@@ -321,7 +321,7 @@ def test_an_entry_under_another_name_of_its_object_stays_as_it_is_spelled() -> N
 
 
 def test_a_file_is_changed_only_where_it_differs() -> None:
-    """Blanks, quotes, braces and the order of a list are its author's."""
+    """Spaces, quotes, braces and the order of a list are its author's."""
     live = {
         Address("inbound_connector", "hq"): connector(
             "hq", sender_ip_addresses=frozenset({"203.0.113.5/32", "203.0.113.9/32"})

@@ -103,7 +103,7 @@ variables:
 """
 
 
-def test_blanks_are_settled_and_everything_else_is_kept() -> None:
+def test_spaces_are_settled_and_everything_else_is_kept() -> None:
     assert formatted(MESSY.encode(), "plan.yaml") == NEAT
 
 

@@ -93,7 +93,7 @@ def told(text: str) -> Diagnostic:
         (
             "needs: whom:anyone",
             'needs: expected a mapping, found "whom:anyone"',
-            "put a blank behind the colon: whom: anyone",
+            "put a space behind the colon: whom: anyone",
         ),
         ("Flag: true", '"Flag" is not a field of body', 'did you mean "flag"?'),
         (

@@ -371,7 +371,7 @@ def test_a_name_that_nobody_has_or_several_have_is_told() -> None:
         ("CONTOSO\\fax", "a logon name", "sign-in name"),
         ("erp", "an alias or a logon name", "such as erp@contoso.com"),
         ("'fax@contoso.com'", "an address in quotes", "write fax@contoso.com"),
-        (" fax@contoso.com", "blanks around it", "write fax@contoso.com"),
+        (" fax@contoso.com", "spaces around it", "write fax@contoso.com"),
         ("fax.contoso.com", "is not an e-mail address", "write one address"),
         ("fax@contoso", "its domain is wrong", "write one address"),
     ],

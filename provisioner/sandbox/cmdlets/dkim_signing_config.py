@@ -169,7 +169,7 @@ def _status(tenant: Tenant, row: Mapping[str, object]) -> str:
 
 
 def _cname_missing(row: Mapping[str, object]) -> errors.CmdletError:
-    """Microsoft's sentence (defender-docs, set-up of DKIM), blanks as there."""
+    """Microsoft's sentence (defender-docs, set-up of DKIM), spaces as there."""
     text = (
         "CNAME record does not exist for this config. Please publish the following two CNAME records first. "
         f"Domain Name : {row['Domain']} "
