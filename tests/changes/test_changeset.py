@@ -22,7 +22,9 @@ from provisioner.model import (
     Cmdlet,
     Delta,
     Desired,
+    DnsUpdate,
     Observed,
+    Pending,
     Present,
     Record,
     Ref,
@@ -399,3 +401,24 @@ def test_the_order_in_which_objects_were_read_does_not_matter() -> None:
         assert saved["basis"]["lacking"] == [
             {"address": str(a), "reason": o.reason, "fix": o.fix, "known": None} for a, o in absent
         ]
+
+
+def test_an_update_of_dns_stands_in_the_journal_as_it_is_sent() -> None:
+    pending = Pending('dkim["contoso.com"]', "Selector1CNAME")
+    update = DnsUpdate("zone", "contoso.com", "TXT", ("v=spf1 -all",), ("v=spf1 ~all",), "v=spf1", 300)
+    document = {
+        "update": "contoso.com TXT",
+        "provider": "zone",
+        "add": ["v=spf1 -all"],
+        "remove": ["v=spf1 ~all"],
+        "ttl_s": 300,
+    }
+    assert changeset.write_document(update) == document
+    in_parts = dataclasses.replace(update, add=(pending,), strings=(("v=spf1 ", "-all"),))
+    assert changeset.write_document(in_parts) == {
+        **document,
+        "add": [{"$pending": {"address": pending.address, "property": "Selector1CNAME"}}],
+        "strings": [["v=spf1 ", "-all"]],
+    }
+    cmdlet = Cmdlet("Set-X", {"Identity": "x"})
+    assert changeset.write_document(cmdlet) == {"cmdlet": "Set-X", "parameters": {"Identity": "x"}}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from provisioner.model.paths import SendingPath
 from provisioner.plan import document
 from provisioner.resources import TYPES
 from provisioner.resources.authentication_policy import INHERIT, AuthenticationPolicy
+from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.policy_assignment import PolicyAssignment
 from provisioner.resources.smtp_auth import SmtpAuth
 
@@ -68,3 +71,51 @@ def test_a_device_uses_the_path_of_what_it_signs_in_with(tmp_path: Path, authent
     text = (PLAN + DEVICE).replace("AUTHENTICATION", authentication)
     found = paths(tmp_path, text.replace("SWITCH", "enabled").replace("POLICY", "block"), "enabled")
     assert {ways: path.devices for ways, path in found.items() if path.devices} == {(way,): ("erp",)}
+
+
+# --- the paths of the organization and of connectors ------------------------------------------------------------------
+
+HEAD = "provisioner: 1\ntenant: contoso.onmicrosoft.com\nowner: us/prod\n"
+OLD = InboundConnector(
+    "old", type="on_premises", enabled=True, sender_ip_addresses=frozenset({"198.51.100.7/32"}), owner="us/prod"
+)
+
+
+def all_paths(folder: Path, text: str, *live: tuple[str, Any], **more: Any) -> list[SendingPath]:
+    """Every path of a plan in a tenant with these objects, by their short addresses."""
+    (folder / "plan.yaml").write_text(HEAD + text, encoding="utf-8")
+    desired, _ = document.load(folder / "plan.yaml", TYPES, today=datetime.date(2026, 11, 23))
+    there = {Address.parse(short): spec for short, spec in live}
+    seen: dict[Address, Observation] = {a: Present(there[a]) if a in there else Absent() for a in desired.resources}
+    undeclared = {a: spec for a, spec in there.items() if a not in seen}
+    return list(planning.plan(desired, Observed(seen, undeclared, **more), TYPES).paths)
+
+
+@pytest.mark.parametrize(
+    ("was", "switch", "state"), [("disabled", "enabled", "opens"), ("enabled", "disabled", "closes")]
+)
+def test_the_mailboxes_that_inherit_a_switch_are_counted(tmp_path: Path, was: str, switch: str, state: str) -> None:
+    text, live = f"smtp_auth: {{ organization: {switch} }}\n", ("smtp_auth/organization", SmtpAuth("organization", was))
+    found = all_paths(tmp_path, text, live, others={"smtp_auth": 7})
+    assert {(p.kind, p.state, p.count) for p in found} == {("inheriting mailboxes", state, 7)}
+    assert {p.count for p in all_paths(tmp_path, text, live)} == {None}
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_a_path_closes_last_only_where_another_opens(tmp_path: Path, opens: bool) -> None:
+    new = "inbound_connectors: { new: { type: on_premises, sender_ip_addresses: [198.51.100.8] } }\n"
+    found = {p.sender: p for p in all_paths(tmp_path, new if opens else "", ("inbound_connector/old", OLD))}
+    closed = found["198.51.100.7/32"]
+    assert (closed.state, closed.gains, closed.loses, closed.held_back) == ("closes", False, True, opens)
+    if opens:
+        opened = found["198.51.100.8/32"]
+        assert (opened.state, opened.gains, opened.loses, opened.held_back) == ("opens", True, False, False)
+
+
+def test_a_device_uses_the_path_of_its_own_certificate(tmp_path: Path) -> None:
+    scan = "{ from: scan@contoso.com, recipients: anyone, certificate: scan.contoso.com, supports: CAN }"
+    text = f"devices: {{ scan: {scan} }}\n".replace("CAN", "{ tls: '1.2', authentication: [] }")
+    other = dataclasses.replace(OLD, sender_ip_addresses=None, tls_sender_certificate_name="fax.contoso.com")
+    found = all_paths(tmp_path, text, ("inbound_connector/fax", other))
+    users = {p.sender: p.devices for p in found if p.kind == "certificate"}
+    assert users == {"scan.contoso.com": ("scan",), "fax.contoso.com": ()}

@@ -83,6 +83,12 @@ def test_what_does_not_follow_from_the_facts_is_named(
     assert words[1].split("; ") == named
 
 
+def test_a_saved_document_is_given_with_its_change_set(tmp_path: Path) -> None:
+    document = edited(tmp_path, lambda _: None)
+    (tmp_path / "change.json").write_text(json.dumps(document), encoding="utf-8")
+    assert verification.load(tmp_path / "change.json", TYPES) == (document, change_set(tmp_path))
+
+
 def test_a_change_that_is_taken_out_is_missed(tmp_path: Path) -> None:
     """Its object stands among the others then, so that it is planned again."""
 

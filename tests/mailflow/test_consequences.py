@@ -332,11 +332,18 @@ def test_who_leaves_a_policy_has_a_path_by_the_next_one(before: PolicyOf, after:
     assert compared([before], [after]) <= {Effect.CLOSES}, "for a reviewer nothing opens"
 
 
-def test_mail_to_an_account_waits_for_it_where_its_domain_passes_on_no_more() -> None:
-    relay, own = (Acceptance("contoso.com", kind) for kind in ("internal_relay", "authoritative"))
+@pytest.mark.parametrize("passing_on", ["internal_relay", "external_relay"])
+def test_mail_to_an_account_waits_for_it_where_its_domain_passes_on_no_more(passing_on: str) -> None:
+    relay, own = (Acceptance("contoso.com", kind) for kind in (passing_on, "authoritative"))
     taken = affected(closed([relay], [own]), ())
     assert taken.concerned(opened([], [HighVolume("news@contoso.com", True)]))
     assert not taken.concerned(opened([], [HighVolume("news@fabrikam.com", True)]))
+
+
+@pytest.mark.parametrize(("billing", "sends"), [(True, True), (None, True), (False, False)])
+def test_an_account_sends_unless_its_billing_is_known_to_be_invalid(billing: bool | None, sends: bool) -> None:
+    news = "news@contoso.com"
+    assert (Group(frozenset({news})) in opened([], [HighVolume(news, billing)])) is sends
 
 
 def test_a_policy_is_about_those_that_have_it() -> None:

@@ -18,6 +18,7 @@ from provisioner.model.picture import (
     Contributions,
     Doubt,
     Exemption,
+    HighVolume,
     LegacyTls,
     MailRule,
     PasswordPolicy,
@@ -55,6 +56,11 @@ BANK = frozenset({"bank.example"})
         (
             (Privilege("ef_users", BANK), Privilege("treat_messages_as_internal")),
             "ef_users bank.example; treat_messages_as_internal",
+        ),
+        ((HighVolume("news@contoso.com", True),), "sends as news@contoso.com through High Volume Email"),
+        (
+            (HighVolume("news@contoso.com", False),),
+            "sends as news@contoso.com through High Volume Email without a valid billing policy",
         ),
         ((MailRule("x", "rejects", scl=-1),), "rejects mail"),
         (

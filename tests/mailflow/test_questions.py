@@ -50,6 +50,7 @@ from provisioner.resources.rows import (
     transport_rule,
     user,
 )
+from provisioner.resources.rows.ipv6_status import MOST
 from provisioner.resources.smtp_auth import SmtpAuth
 
 ERP, FAX = "erp@contoso.com", "fax@contoso.com"
@@ -380,3 +381,14 @@ def test_only_what_relays_by_its_address_needs_the_domains_of_devices() -> None:
         desired = plan(a=(SMTP_RELAY, "none"))
         declared = {**desired.resources, address: Resource(address, spec)}
         assert list(reached_by_address(dataclasses.replace(desired, resources=declared))) == domains
+
+
+def test_the_domains_are_asked_for_in_order_and_of_many_a_few() -> None:
+    address = Address("inbound_connector", "hq")
+    lets_in = InboundConnector("hq", type="on_premises", sender_ip_addresses=frozenset({"198.51.100.8/32"}))
+    relaying = plan(mfp=(SMTP_RELAY, "none"))
+    senders = [f"scan@{letter}.example" for letter in "zyxwvutsrqponmlkjihgfedcba"]
+    mfp = dataclasses.replace(relaying.devices["mfp"], sender=senders[0], other_senders=tuple(senders[1:]))
+    declared = {address: Resource(address, lets_in)}
+    desired = dataclasses.replace(relaying, devices={"mfp": mfp}, resources=declared)
+    assert list(reached_by_address(desired)) == [f"{letter}.example" for letter in "abcdefghijklmnopqrstuvwxyz"[:MOST]]

@@ -12,6 +12,7 @@ from provisioner.mailflow import sign_in
 from provisioner.mailflow.attempt import Attempt, Decision
 from provisioner.mailflow.basic_authentication import BASIC_ENDING
 from provisioner.mailflow.deciding import decide
+from provisioner.mailflow.high_volume import is_new
 from provisioner.mailflow.submission import Switches, switches_in
 from provisioner.model import (
     Absent,
@@ -590,6 +591,20 @@ def test_an_hve_account_has_no_switch_and_limits_of_its_own(
     tenant: Picture, attempt: Attempt, answers: dict[str, Any], decision: Decision
 ) -> None:
     assert decide(tenant, attempt, evidence(answers)) == decision
+
+
+def test_of_an_hve_account_that_is_there_or_is_not_no_more_is_open_than_its_billing() -> None:
+    there = Picture({Address("hve_account", ERP): (dataclasses.replace(ACCOUNT, billing=None),)})
+    assert decide(there, HVE, evidence()).possible == ("hve_billing",)
+    missing = Picture({}, lacking={HighVolume: frozenset({ERP})})
+    found = decide(missing, HVE, evidence())
+    assert (set(found.certain), list(found.missing)) == ({"no_hve_account"}, [])
+
+
+@pytest.mark.parametrize(("accounts", "new"), [((), False), (("",), True), (("id-erp",), False)])
+def test_an_hve_account_is_new_until_it_has_a_user(accounts: tuple[str, ...], new: bool) -> None:
+    there = tuple(dataclasses.replace(ACCOUNT, user_id=user_id) for user_id in accounts)
+    assert is_new(Picture({Address("hve_account", ERP): there}), ERP) is new
 
 
 @pytest.mark.parametrize("answers", [DEFAULTS_ON, {ACCESS_POLICIES: [BLOCK_LEGACY]}])

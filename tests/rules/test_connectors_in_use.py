@@ -88,7 +88,7 @@ def rows(*rules: tuple[str, str], **more: Any) -> Answer:
 def test_a_connector_that_a_rule_of_the_tenant_names_stays(
     tmp_path: Path, sections: dict[str, Any], does: str, state: str
 ) -> None:
-    answer = rows(("Journal", ""), ("Footer", "OUT"), ("Sign", "out"), ("Other", "other"), State=state)
+    answer = rows(("Journal", ""), ("Sign", "out"), ("Footer", "OUT"), ("Other", "other"), State=state)
     (found,) = told(planned(tmp_path, answer, **sections))
     assert found.summary == (
         f'{OUT} would be {does}, and the transport rule "Footer", the transport rule "Sign" still name it'

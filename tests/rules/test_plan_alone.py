@@ -13,6 +13,7 @@ from provisioner.diagnostics import Location, Severity
 from provisioner.model import Address, Advice, Desired, Finding, Resource
 from provisioner.model.clouds import CLOUDS
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
+from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector, InboundConnectorType
 from provisioner.rules import lint, not_offered
 
@@ -72,6 +73,8 @@ def test_two_connectors_of_one_scope_are_told_at_the_second() -> None:
         'inbound_connector["b"] takes mail from the same senders and sources as inbound_connector["a"]'
     )
     assert (told.address, told.location) == (Address("inbound_connector", "b"), AT)
+    domain = Resource(Address("domain", "contoso.com"), Domain("contoso.com", True, True), AT)
+    assert len(found(domain, connector("a"), connector("b"))) == 1
     # What takes no mail has no scope.
     assert found(connector("a", enabled=False), connector("b", enabled=False)) == []
 

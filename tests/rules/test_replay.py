@@ -139,6 +139,11 @@ def test_mail_that_nobody_can_decide_on_after_the_changes_is_open(tmp_path: Path
     assert "may be refused after the changes: not known is" in open_.summary
 
 
+def test_the_certificate_of_another_connector_is_not_that_of_the_sender(tmp_path: Path) -> None:
+    other = connector("a", tls_sender_certificate_name="mail.contoso.com", require_tls=True)
+    assert rules(found(tmp_path, MFP, other, HQ, **GONE)) == ["REPLAY-BREAKS"]
+
+
 def test_relay_that_becomes_direct_send_goes_another_way(tmp_path: Path) -> None:
     inside = dataclasses.replace(MFP, recipients="inside")
     (moved,) = found(tmp_path, inside, HQ, Organization("settings", False), evidence=_organization(), **GONE)

@@ -145,6 +145,13 @@ def test_the_hint_follows_who_made_the_connector() -> None:
     assert 'it belongs to the plan "fax/prod"' in marked.hint
 
 
+def test_several_of_the_tenant_are_judged_in_order() -> None:
+    names = ["c", "a", "d", "b"]
+    live = {Address("inbound_connector", name): replace(RELAY, name=name, require_tls=False) for name in names}
+    told = check_unmanaged(live, Desired("contoso", "", {}), (), {t.name: t for t in TYPES})
+    assert [f.address and f.address.key for f in told] == sorted(names)
+
+
 def test_what_is_ignored_is_not_judged() -> None:
     open_relay = replace(RELAY, require_tls=False)
     assert findings(open_relay, ignore=("inbound_connector/by *",)) == []
