@@ -188,10 +188,12 @@ _MICROSOFT_NETWORKS = tuple(
 )  # fmt: skip
 _NO_ANSWER = re.compile(
     # "timeout=300" is a setting.
-    r"ETIMEDOUT|timed?[ -]?out(?![\"']?\s?[=:]\s?\d+\s?(?:m?s\b|[,;)\]}]|$))"
+    r"ETIMEDOUT|(?<!unexpectedly closed: )timed?[ -]?out(?![\"']?\s?[=:]\s?\d+\s?(?:m?s\b|[,;)\]}]|$))"
     r"|ECONNREFUSED|connection refused|actively refused|no route to host|EHOSTUNREACH"
     r"|ENETUNREACH|failed to respond|not properly respond|could not connect|couldn't connect|can't connect"
     r"|cannot connect|unable to connect|(?<!tls )connection failed|network is unreachable|host is unreachable"
+    # UTL_SMTP ("Exceptions": a network error is told as 421 Service not available)
+    r"|ORA-29278: SMTP transient error: 421 Service not available"
     r"|failed to connect|connect error 100|(?:587|465|25)\)?: connect: (?:permission denied|operation not permitted)"
     # Windows in German, French, Spanish, Italian and Dutch: WSAETIMEDOUT, WSAECONNREFUSED
     r"|nach einer bestimmten zeitspanne nicht (?:richtig|ordnungsgemäß) reagiert|verbindung verweigerte"
@@ -205,7 +207,7 @@ _NO_HOST = re.compile(
     r"ENOTFOUND|EAI_AGAIN|EREFUSED|ESERVFAIL|name or service not known|nodename nor servname|no such host"
     r"|could not resolve|couldn't resolve|unknown ?(?:smtp )?host|name resolution|getaddrinfo failed|host not found"
     r"|cannot locate host|(?:name|host) could not be (?:resolved|found)|server misbehaving|NXDOMAIN|SERVFAIL"
-    r"|no address associated|lookup \S+ on \S+:53|could not find host|unable to resolve"
+    r"|no address associated|lookup \S+ on \S+:53|lookup \S+: i/o timeout|could not find host|unable to resolve"
     # .NET in German, French, Spanish, Italian and Dutch
     r"|(?:remotename|hostname) konnte nicht aufgelöst werden|nom distant n'a pas pu être résolu"
     r"|no se puede resolver el nombre remoto|impossibile risolvere il nome remoto"
