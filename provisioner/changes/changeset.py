@@ -350,9 +350,7 @@ def _encoded(value: Any) -> Any:
         return {str(k): _encoded(v) for k, v in value.items()}
     if isinstance(value, frozenset):
         return sorted(value)
-    if isinstance(value, tuple | list):
-        return [_encoded(v) for v in value]
-    return value
+    return [_encoded(v) for v in value]
 
 
 @functools.cache

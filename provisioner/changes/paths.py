@@ -148,10 +148,8 @@ def _users(desired: Desired, outlook: Outlook, both: Sequence[Picture]) -> Mappi
         p.sender: [q for q in by_kind.get(MAILBOX, ()) if q.sender == p.sender] for p in by_kind.get(MAILBOX, ())
     }
     found: dict[Path, list[str]] = {}
-    for name, choice in desired.choices.items():
-        device = desired.devices.get(name)
-        if device is None:
-            continue
+    for name in (n for n in desired.choices if n in desired.devices):
+        choice, device = desired.choices[name], desired.devices[name]
         match choice.method:
             case method if method == CLIENT_SUBMISSION:
                 mailbox = names.get(device.mailbox, device.mailbox)

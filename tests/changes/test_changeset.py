@@ -23,6 +23,7 @@ from provisioner.model import (
     Delta,
     Desired,
     DnsUpdate,
+    Drift,
     Observed,
     Pending,
     Present,
@@ -422,3 +423,9 @@ def test_an_update_of_dns_stands_in_the_journal_as_it_is_sent() -> None:
     }
     cmdlet = Cmdlet("Set-X", {"Identity": "x"})
     assert changeset.write_document(cmdlet) == {"cmdlet": "Set-X", "parameters": {"Identity": "x"}}
+
+
+def test_the_fields_of_drift_are_in_order() -> None:
+    names = [f"field_{letter}" for letter in "hgfedcba"]
+    drift = Drift(Address("dkim", "contoso.com"), dict.fromkeys(names, 1), {**dict.fromkeys(names, 2), "same": 1}, "r")
+    assert changeset._resource_drift(drift)["provisioner"] == {"run": "r", "fields": sorted(names)}

@@ -15,6 +15,7 @@ from provisioner.model.paths import SendingPath
 from provisioner.plan import document
 from provisioner.resources import TYPES
 from provisioner.resources.authentication_policy import INHERIT, AuthenticationPolicy
+from provisioner.resources.dkim import Dkim
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.policy_assignment import PolicyAssignment
 from provisioner.resources.smtp_auth import SmtpAuth
@@ -119,3 +120,25 @@ def test_a_device_uses_the_path_of_its_own_certificate(tmp_path: Path) -> None:
     found = all_paths(tmp_path, text, ("inbound_connector/fax", other))
     users = {p.sender: p.devices for p in found if p.kind == "certificate"}
     assert users == {"scan.contoso.com": ("scan",), "fax.contoso.com": ()}
+
+
+def test_a_device_that_has_no_path_any_more_is_listed_as_such(tmp_path: Path) -> None:
+    text = (PLAN + DEVICE).replace("AUTHENTICATION", "basic").replace("SWITCH", "enabled").replace("POLICY", "block")
+    live = [
+        (f"smtp_auth/{ERP}", SmtpAuth(ERP, "enabled")),
+        ("authentication_policy/block", AuthenticationPolicy("block", allow_basic_smtp=False)),
+        (f"authentication_policy_assignment/{ERP}", PolicyAssignment(ERP, policy=INHERIT)),
+    ]
+    lost = [p for p in all_paths(tmp_path, text.partition("us/prod")[2], *live) if p.state == "missing"]
+    assert [(p.kind, p.sender, p.devices) for p in lost] == [("device", "erp", ("erp",))]
+
+
+def test_mail_that_a_change_can_stop_without_a_sender_is_a_path_too(tmp_path: Path) -> None:
+    signing = Dkim("contoso.com", True, 2048, "relaxed", "relaxed", "a.example", "b.example")
+    (stopped,) = all_paths(tmp_path, "dkim: { contoso.com: { enabled: false } }\n", ("dkim/contoso.com", signing))
+    assert (stopped.kind, stopped.sender, stopped.state, stopped.loses) == (
+        "mail",
+        'dkim["contoso.com"]',
+        "closes",
+        True,
+    )

@@ -214,6 +214,13 @@ def test_a_copy_whose_mark_names_a_declared_connector_is_kept_and_told() -> None
     assert "RENAMED-UNCLEAR" not in rules(absent)
 
 
+def test_an_equal_body_is_not_that_of_an_object_whose_mark_names_another_declared_one() -> None:
+    there = live("old", "b")
+    body = {name: getattr(there, name) for name in ("comment", "require_tls", "sender_domains", "enabled")}
+    found = planned([wanted("a", **body), wanted("b", comment="other")], [there])
+    assert (deeds(found), "RENAMED-UNCLEAR" in rules(found)) == ([("create", "a"), ("update", "b")], False)
+
+
 def test_an_old_mark_is_deleted_when_the_plan_lacks_nothing() -> None:
     found = planned([wanted("hq", comment="HQ")], [live("hq", ""), live("old", "", OTHER_GUID)])
     assert deeds(found) == [("delete", "old")]

@@ -10,7 +10,7 @@ import pytest
 
 from provisioner import mailflow
 from provisioner.changes.changeset import step_document
-from provisioner.changes.splitting import midway, opens_apart, steps_of
+from provisioner.changes.splitting import between, midway, opens_apart, steps_of
 from provisioner.model import Action, Address, Change, Cmdlet, Confirm, Effect, Send
 from provisioner.resources.inbound_connector import InboundConnector, InboundConnectorType
 from provisioner.resources.outbound_connector import OutboundConnector, OutboundConnectorType
@@ -21,8 +21,8 @@ BANK, FUND = "bank.example", "fund.example"
 
 
 def relay(*addresses: str, **rest: Any) -> InboundConnector:
-    fields = {"type": "on_premises", "enabled": True, "require_tls": True, "sender_domains": frozenset({"*"}), **rest}
-    return InboundConnector("hq", sender_ip_addresses=frozenset(addresses), **fields)
+    fields = {"type": "on_premises", "enabled": True, "require_tls": True, "sender_domains": frozenset({"*"})}
+    return InboundConnector("hq", **{**fields, "sender_ip_addresses": frozenset(addresses), **rest})
 
 
 def partner(*domains: str, addresses: tuple[str, ...] = (ONE,)) -> InboundConnector:
@@ -67,6 +67,24 @@ def test_half_way_a_connector_has_what_opens_and_still_what_closes(
     assert before
     assert found == dataclasses.replace(before, **middle)
     assert mailflow.effects(KIND, before, found) == {Effect.OPENS}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "live", "passing"),
+    [
+        (relay(ONE), relay(TWO), relay(ONE, TWO), True),
+        (relay(ONE), relay(TWO), relay(ONE), True),
+        (relay(ONE, TWO), relay(TWO, THREE), relay(TWO), True),
+        (relay(ONE, TWO), relay(TWO, THREE), relay(ONE), False),
+        (relay(ONE), relay(TWO), relay(THREE), False),
+        (relay(ONE, comment="a"), relay(ONE, comment="b"), relay(ONE, comment="c"), False),
+        (relay(sender_ip_addresses=None), relay(ONE), relay(TWO), False),
+    ],
+)
+def test_what_lies_between_two_sides_has_what_both_have_and_nothing_that_neither_has(
+    before: InboundConnector, after: InboundConnector, live: InboundConnector, passing: bool
+) -> None:
+    assert between(before, after, live) is passing
 
 
 def test_the_steps_are_two_writes_with_a_look_between_them() -> None:

@@ -85,6 +85,15 @@ def test_rules_that_do_nothing_to_mail_do_not_matter(rows: list[dict[str, Any]],
     assert matters(Picture(TENANT), {KEY: Unknown("forbidden")}) is False
 
 
+@pytest.mark.parametrize(("scope", "acts"), [("NotInOrganization", True), ("InOrganization", False)])
+def test_mail_of_a_domain_that_is_not_of_the_tenant_comes_from_outside(scope: str, acts: bool) -> None:
+    stranger, known = dataclasses.replace(DIRECT, sender="x@elsewhere.example"), frozenset({"elsewhere.example"})
+    found = decided(rule(FromScope=scope), attempt=stranger, picture={"lacking": {Acceptance: known}})
+    assert ("rule_rejects" in found.certain) is acts
+    assert "rule_rejects" not in found.possible
+    assert decided(rule(FromScope=scope), attempt=stranger).doubtful == {"rule_rejects"}
+
+
 def test_a_rule_that_acts_on_a_message_keeps_it_back_whatever_way_it_comes() -> None:
     assert decided(rule()) == REFUSED
     relay = {Address("inbound_connector", "hq"): (Relay(frozenset({"198.51.100.0/28"}), clear_text=True),)}
@@ -106,6 +115,7 @@ def test_a_rule_that_acts_on_a_message_keeps_it_back_whatever_way_it_comes() -> 
         ({"From": ["SCAN@contoso.com"]}, "rule_rejects"),
         ({"From": ["other@contoso.com"]}, ""),
         ({"SenderDomainIs": ["Contoso.com"]}, "rule_rejects"),
+        ({"SenderDomainIs": ["fabrikam.com", "contoso.com"]}, "rule_rejects"),
         ({"SenderDomainIs": ["oso.com"]}, ""),
         ({"SenderIpRanges": ["198.51.100.1-198.51.100.9"]}, "rule_rejects"),
         ({"SenderIpRanges": ["198.51.101.0/24"]}, ""),
@@ -253,7 +263,8 @@ def test_mail_that_is_given_to_a_disabled_connector_is_open() -> None:
 @pytest.mark.parametrize(("words", "reason"), [((), "rule_connector_disabled"), ((Route(hosts=frozenset({"h"})),), "")])
 def test_a_connector_counts_as_the_plan_leaves_it(words: Any, reason: str) -> None:
     row = rule(**NEUTRAL, RouteMessageOutboundConnector="out")
-    assert decided(row, objects={Address("outbound_connector", "Out"): words}).reason == reason
+    other = {Address("outbound_connector", "other"): (Route(hosts=frozenset({"h"})),)}
+    assert decided(row, objects={Address("outbound_connector", "Out"): words, **other}).reason == reason
 
 
 def test_demanding_tls_closes_and_demanding_it_no_more_opens() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from provisioner.mailflow import outbound_policies
 from provisioner.mailflow.asking import (
     counted_by_mailbox,
     further_questions,
@@ -325,6 +326,19 @@ def test_a_mailbox_counts_the_mail_of_the_devices_that_sign_in_to_it() -> None:
     shared = {**devices, "fax": dataclasses.replace(devices["fax"], mailbox=ERP)}
     found = counted_by_mailbox(dataclasses.replace(plain, devices=shared))
     assert found == {ERP: [shared["erp"], shared["fax"]]}
+    asked = questions(dataclasses.replace(plain, devices=shared))
+    assert [q for q in asked if q in outbound_policies.QUESTIONS] == list(outbound_policies.QUESTIONS)
+    assert not [q for q in questions(plain) if q in outbound_policies.QUESTIONS]
+
+
+@pytest.mark.parametrize(("method", "asked"), [(OAUTH, True), ((SMTP_RELAY, "none"), False)])
+def test_of_a_device_that_signs_in_under_another_name_the_aliases_are_asked_for(
+    method: tuple[str, str], asked: bool
+) -> None:
+    plain = plan(erp=method)
+    other = dataclasses.replace(plain.devices["erp"], sender="bills@contoso.com")
+    aliased = questions(dataclasses.replace(plain, devices={"erp": other}))
+    assert (organization_config.REQUEST in aliased, organization_config.REQUEST in questions(plain)) == (asked, False)
 
 
 def test_of_many_users_the_groups_are_not_asked_for() -> None:

@@ -216,8 +216,9 @@ def _needing(*rows: str, sections: Any, live: Mapping[str, Any] | None = None) -
     asked = {request_key(accepted_domain.REQUEST): answer}
     seen = Observed({a: there.get(a, Absent()) for a in wanted.resources}, evidence=asked)
     assert accepted_domain.REQUEST in questions(wanted) or any(a.type == "domain" for a in wanted.resources)
-    found = planning.plan(wanted, seen, TYPES).findings
-    return [(str(f.address), f.hint) for f in found if f.rule == "DOMAIN-NOT-ACCEPTED"]
+    found = [f for f in planning.plan(wanted, seen, TYPES).findings if f.rule == "DOMAIN-NOT-ACCEPTED"]
+    assert all(f.location and f.location == wanted.resources[f.address].location for f in found if f.address)
+    return [(str(f.address), f.hint) for f in found]
 
 
 SIGNING = {"dkim": {"a.contoso.com": {"enabled": False}}}

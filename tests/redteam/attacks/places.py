@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -99,6 +101,24 @@ def _test_report(w: World) -> None:
     (w.plans / "x.test.yaml").write_text("provisioner_test: 1\ncases: { a: { plan: none.yaml, expect: {} } }\n")
 
 
+_HEAD = ("Name", "Sender address", "IP address", "Site", "Authentication", "TLS version", "Message count", "Date")
+_LISTS: dict[str, Sequence[Sequence[str]]] = {
+    "a list whose cells act on a terminal": [_HEAD, [LINES] * len(_HEAD), ["scan", "scan@contoso.com", *[LINES] * 6]],
+    "a list whose header acts on a terminal": [[*_HEAD, LINES], ["scan", "scan@contoso.com", *["x"] * 7]],
+    "a list of references": [_HEAD, ["env:CANARY_VARIABLE", "scan@contoso.com", *["file:../outside/id_rsa"] * 6]],
+    "a list of tags": [_HEAD, ["!!python/object/apply:os.system ['touch x']", "scan@contoso.com", *["*a"] * 6]],
+    "a list of names that are paths": [_HEAD, ["../../outside/x", "scan@contoso.com", *["../../x"] * 6]],
+    "a list of numbers too large": [_HEAD, ["scan", "scan@contoso.com", *["9" * 5000] * 6]],
+    "a list of many columns": [_HEAD * 5000, ["x"] * 40_000],
+}
+
+
+def _as_csv(rows: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
+
+
 # --- what a person hands over -----------------------------------------------------------------------------------------
 
 
@@ -127,6 +147,8 @@ def handed_over() -> Made:
     }
     for title, text in texts.items():
         yield title, log(_holding(text))
+    for title, rows in _LISTS.items():
+        yield title, log(_holding(_as_csv(rows)))
     for title, special in SPECIAL.items():
         yield f"a log that is {title}", log(special)
         yield f"a seed that is {title}", seed(special)
