@@ -10,10 +10,10 @@ import enum
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from provisioner.mailflow.aliases_and_domains import of_alias, of_recipient
 from provisioner.mailflow.attempt import Attempt, Decision, Refusal, refused
 from provisioner.mailflow.flow_rules import of_rules
 from provisioner.mailflow.lists import of_address, of_sender
-from provisioner.mailflow.names_and_domains import of_alias, of_recipient
 from provisioner.mailflow.outbound_policies import of_limits
 from provisioner.mailflow.picture import Evidence, Types, contributions
 from provisioner.mailflow.submission import sending_disabled, sending_unknown, submitted

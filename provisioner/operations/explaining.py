@@ -11,8 +11,8 @@ from provisioner import mailflow, rules
 from provisioner.devices import attempts, device_of, signs_in_as_application, summary
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.mailflow import Attempt, decide, naming, outbound_policies
+from provisioner.mailflow.aliases_and_domains import of_alias
 from provisioner.mailflow.flow_rules import of_rules
-from provisioner.mailflow.names_and_domains import of_alias
 from provisioner.mailflow.picture import after, of_observed
 from provisioner.model import Address, Desired, Observed, Present
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY

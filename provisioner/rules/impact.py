@@ -13,12 +13,12 @@ from typing import Any
 from provisioner.devices import at_mx, choose, facts_of
 from provisioner.devices.attempts import attempts, signing_in
 from provisioner.diagnostics import Location
+from provisioner.mailflow.aliases_and_domains import KEEP_ALIASES, of_alias
 from provisioner.mailflow.applications import NO_CONSENT
 from provisioner.mailflow.attempt import Attempt, Decision, Doubt
 from provisioner.mailflow.deciding import ENABLE_CONNECTOR, OF_CONNECTORS, decide, naming, rejects_direct_send
 from provisioner.mailflow.flow_rules import NOT_SOURCED, OF_RULES, TLS_DEMANDED, matters, of_rules
 from provisioner.mailflow.lists import told
-from provisioner.mailflow.names_and_domains import KEEP_ALIASES, of_alias
 from provisioner.model import Address, Change, Desired, Finding, Observed, ResourceType, request_key
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SIGNING_IN, SMTP_RELAY, Device
 from provisioner.model.listing import listed

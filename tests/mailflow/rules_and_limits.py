@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from provisioner.mailflow import Attempt
+from provisioner.mailflow.aliases_and_domains import FROM_REWRITTEN, OUTBOUND_ONLY
+from provisioner.mailflow.aliases_and_domains import NOT_SOURCED as OF_DOMAINS
 from provisioner.mailflow.flow_rules import CONNECTOR_DISABLED, OF_RULES, SPAM, TLS_DEMANDED
 from provisioner.mailflow.flow_rules import NOT_SOURCED as OF_FLOW_RULES
-from provisioner.mailflow.names_and_domains import FROM_REWRITTEN, OUTBOUND_ONLY
-from provisioner.mailflow.names_and_domains import NOT_SOURCED as OF_DOMAINS
 from provisioner.sandbox import flow_rules
 from provisioner.sandbox import undecided as open_questions
 from provisioner.sandbox.mail_rules import Source
