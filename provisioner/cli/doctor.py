@@ -13,6 +13,7 @@ import click
 from provisioner.changes import changeset
 from provisioner.cli.options import output_format, plan_path
 from provisioner.cli.session import Session
+from provisioner.model.listing import counted
 from provisioner.operations.connection import run
 from provisioner.operations.examining import OK, PROBLEM, WARNING, Examination, doctor
 from provisioner.render.escape import visible
@@ -58,5 +59,5 @@ def _lines(found: Examination, *, color: bool) -> Iterator[str]:
     if not (states[PROBLEM] or states[WARNING]):
         yield "Everything is in place."
         return
-    counts = (f"{n} {word}{'' if n == 1 else 's'}" for word in (PROBLEM, WARNING) if (n := states[word]))
+    counts = (counted(n, word) for word in (PROBLEM, WARNING) if (n := states[word]))
     yield f"{', '.join(counts)}."

@@ -26,6 +26,7 @@ from provisioner.fleet.description import load
 from provisioner.fleet.reporting import exit_code
 from provisioner.fleet.waves import NOTHING, Approved
 from provisioner.model.fleet import FleetReport, Kind
+from provisioner.model.listing import counted
 from provisioner.plan.yaml_nodes import LARGEST_BYTES, parse
 from provisioner.render import fleet as render
 from provisioner.settings import Profile
@@ -315,7 +316,7 @@ def _desk() -> ModuleType:
 
 def _begun(session: Session, run: Any) -> Any:
     """A run, whose id is told."""
-    count = render.counted_tenants(len(run.tenants))
+    count = counted(len(run.tenants), "tenant")
     session.note(f"Run {run.id} of {count}; to continue it after a crash: provisioner fleet resume {run.id}")
     return run
 

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from provisioner.cli.diagnose import in_plan, lines, plain
 from provisioner.cli.options import complete_devices, output_format, plan_path
 from provisioner.cli.session import Session
-from provisioner.mailflow.basic_authentication import counted
+from provisioner.mailflow.basic_authentication import with_countdown
 from provisioner.operations.connection import run
 from provisioner.operations.device_secrets import Given
 from provisioner.operations.probing import Probed, Probing, probe
@@ -181,7 +181,7 @@ def _lines(found: Probed, today: dt.date, *, sent: bool) -> Iterator[str]:
         if found.remedy is not None:
             yield visible(f"  for this device: {found.remedy.sentence}")
             yield from in_plan(found.remedy.plan) if found.remedy.plan else ()
-    after = (counted(line, today) for line in found.after)
+    after = (with_countdown(line, today) for line in found.after)
     yield from (visible(f"  {line}") for line in (*found.network, *found.limits, *after))
     yield from map(visible, _traced(found.trace) if found.trace else ())
 

@@ -13,6 +13,7 @@ from provisioner.cli.options import ResultFile, allows, pair
 from provisioner.cli.output import print_plan
 from provisioner.cli.plan import exit_code
 from provisioner.cli.session import Session
+from provisioner.model.listing import counted
 from provisioner.operations.connection import run
 from provisioner.operations.discovering import USE, Asking, discover
 from provisioner.operations.loading import Selection
@@ -124,7 +125,7 @@ def _print(session: Session, found: Inventory, format_: str, output: Path | None
         session.text(text) if format_ == "text" else session.result(text, data=True)
         return
     write_result(output, text, "--out")
-    session.note(f"Wrote {len(found.senders):,} sender{'' if len(found.senders) == 1 else 's'} to {output}")
+    session.note(f"Wrote {counted(len(found.senders), 'sender')} to {output}")
     for line in senders.gaps(document(found)):
         session.note(line)
 

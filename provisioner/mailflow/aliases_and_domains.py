@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from provisioner.mailflow.attempt import Attempt, Decision, Refusal, refused
+from provisioner.model.listing import listed
 from provisioner.model.picture import Acceptance, FromAlias, Picture, SignIn, holds
 
 FROM_REWRITTEN, OUTBOUND_ONLY, RECIPIENT_BLOCKED = "from_rewritten", "recipient_outbound_only", "recipient_blocked"
@@ -55,17 +56,17 @@ def of_recipient(picture: Picture, attempt: Attempt, path: str) -> Iterator[Deci
     blocked = sorted(d.domain for d in domains if d.receiving is False)
     outbound = sorted(d.domain for d in domains if d.outbound_only)
     if blocked and (known or len(blocked) == len(domains)):
-        what = f"mail to recipients in {' and '.join(blocked)} is blocked (SendingToDomainDisabled)"
+        what = f"mail to recipients in {listed(blocked)} is blocked (SendingToDomainDisabled)"
         fix = f"Set-AcceptedDomain -Identity {blocked[0]} -SendingToDomainDisabled $false, or write to another domain"
         yield refused(path, [Refusal(RECIPIENT_BLOCKED, "", what, hint=fix)])
     elif blocked:
-        mind = f"mail to recipients in {' and '.join(blocked)} is blocked (SendingToDomainDisabled)"
+        mind = f"mail to recipients in {listed(blocked)} is blocked (SendingToDomainDisabled)"
         yield Decision(True, path, possible=(RECIPIENT_BLOCKED,), warning=mind)
     if outbound and known:
         what = f"{known.domain} is a domain of systems on premises (OutboundOnly)"
         yield Decision(None, path, (), OUTBOUND_ONLY, "", what, (_ON_PREMISES,))
     elif outbound:
-        mind = f"whether mail to recipients in {' and '.join(outbound)} is taken is not certain (OutboundOnly)"
+        mind = f"whether mail to recipients in {listed(outbound)} is taken is not certain (OutboundOnly)"
         yield Decision(True, path, possible=(OUTBOUND_ONLY,), warning=mind)
 
 

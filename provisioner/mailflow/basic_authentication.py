@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 
+from provisioner.model.listing import counted
+
 BASIC_ENDS = datetime.date(2026, 12, 31)
 """The day from which basic authentication for client submission is off unless an administrator turns it on again."""
 
@@ -17,11 +19,11 @@ BASIC_ENDING = (
 def countdown(day: datetime.date, today: datetime.date) -> str:
     """How far a day is from today, in words."""
     left = (day - today).days
-    days = "1 day" if abs(left) == 1 else f"{abs(left):,} days"
+    days = counted(abs(left), "day")
     return f"{days} left" if left > 0 else "today" if left == 0 else f"{days} ago"
 
 
-def counted(text: str, today: datetime.date) -> str:
+def with_countdown(text: str, today: datetime.date) -> str:
     """A text that reports the end, with a countdown beside its date; for a person, and for nothing that is saved."""
     return text.replace(
         BASIC_ENDING, BASIC_ENDING.replace(f"{BASIC_ENDS}", f"{BASIC_ENDS} ({countdown(BASIC_ENDS, today)})")

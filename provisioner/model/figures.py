@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from provisioner.model.document import ChangeDocument, ChangeSetDocument, PathDocument, RecordDocument, SummaryDocument
+from provisioner.model.listing import counted
 
 _INHERITING, _DIRECT, _MAIL = "inheriting mailboxes", "direct send", "mail"
 
@@ -58,16 +59,16 @@ def _senders(paths: Iterable[PathDocument]) -> set[tuple[str, str]]:
 def _sentence(found: SummaryDocument) -> str:
     """One sentence, such as: It admits 9 new senders, may stop 5, deletes 1 object and waits for 8 DNS records."""
     inheriting = _inheriting(found["inheriting"])
-    admits = [_counted(found["admits"], "new sender")] if found["admits"] else []
+    admits = [counted(found["admits"], "new sender")] if found["admits"] else []
     admits += [inheriting] if found["inheriting_admitted"] else []
     admits += ["direct send"] if found["direct_send"] == "admits" else []
-    stops = [_counted(found["may_stop"], "sender")] if found["may_stop"] else []
+    stops = [counted(found["may_stop"], "sender")] if found["may_stop"] else []
     stops += [inheriting] if found["inheriting_may_stop"] else []
     stops += ["direct send"] if found["direct_send"] == "stops" else []
-    stops += [f"mail through {_counted(found['mail_may_stop'], 'object')}"] if found["mail_may_stop"] else []
+    stops += [f"mail through {counted(found['mail_may_stop'], 'object')}"] if found["mail_may_stop"] else []
     parts = [f"admits {' and '.join(admits) or 'no new sender'}", f"may stop {' and '.join(stops) or 'no sender'}"]
-    parts += [f"deletes {_counted(found['deletes'], 'object')}"] if found["deletes"] else []
-    parts += [f"waits for {_counted(found['dns_records'], 'DNS record')}"] if found["dns_records"] else []
+    parts += [f"deletes {counted(found['deletes'], 'object')}"] if found["deletes"] else []
+    parts += [f"waits for {counted(found['dns_records'], 'DNS record')}"] if found["dns_records"] else []
     *first, last = parts
     return f"It {', '.join(first)} and {last}."
 
@@ -75,8 +76,4 @@ def _sentence(found: SummaryDocument) -> str:
 def _inheriting(count: int | None) -> str:
     if count is None:
         return "the mailboxes that inherit SMTP AUTH"
-    return f"{_counted(count, 'mailbox', 'mailboxes')} that inherit{'s' if count == 1 else ''} SMTP AUTH"
-
-
-def _counted(count: int, one: str, many: str = "") -> str:
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return f"{counted(count, 'mailbox', 'mailboxes')} that inherit{'s' if count == 1 else ''} SMTP AUTH"

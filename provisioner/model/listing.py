@@ -1,4 +1,4 @@
-"""Many words in one sentence."""
+"""Many words, and numbers of things, in one sentence."""
 
 from __future__ import annotations
 
@@ -10,3 +10,8 @@ def listed(words: Iterable[str], most: int = 5) -> str:
     ordered = sorted(words) if isinstance(words, set | frozenset) else list(words)
     more = f" and {len(ordered) - most:,} more" if len(ordered) > most else ""
     return ", ".join(ordered[:most]) + more
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """A number of things: "1 tenant", "2,000 tenants"; the plural where it is not the noun with an s."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

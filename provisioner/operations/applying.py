@@ -31,6 +31,7 @@ from provisioner.engine import Outcome, journal, locking
 from provisioner.mailflow.senders import Sender
 from provisioner.model import Address, ChangeSet, Cmdlet, DnsUpdate, Secret, Send, Waiver
 from provisioner.model.document import ChangeSetDocument
+from provisioner.model.listing import counted
 from provisioner.operations import journals
 from provisioner.operations.approving import NO_DEMAND, Approval, Demand, approvals_of
 from provisioner.operations.connection import Tenant, signed_in
@@ -210,10 +211,9 @@ def _require(context: Context, what: Path | ChangeSet | Saved) -> None:
     """Raise NotApproved where the profile requires more approvals than were counted when this was loaded."""
     wanted = context.profile.approval.require
     if wanted > (len(what.approvals) if isinstance(what, Saved) else 0):
-        people = "1 approval" if wanted == 1 else f"{wanted} approvals"
-        what_is = f"{what} is a plan" if isinstance(what, Path) else "the change set has not got them"
+        what_is = f"{what} is a plan" if isinstance(what, Path) else "the change set does not have them"
         hint = "save a change set (plan -o FILE), have it approved (approve FILE), and apply that file"
-        raise NotApproved(f"the profile requires {people}, and {what_is}", hint)
+        raise NotApproved(f"the profile requires {counted(wanted, 'approval')}, and {what_is}", hint)
 
 
 async def _given(

@@ -20,6 +20,7 @@ from provisioner.mailflow.attempt import Attempt
 from provisioner.mailflow.picture import of_observed
 from provisioner.mailflow.submission import submitted
 from provisioner.model import Answer, Cmdlet, GraphRequest, Observed, Request, Row, Unknown, request_key
+from provisioner.model.listing import counted
 from provisioner.model.picture import Picture, Relay, SignIn
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
@@ -449,7 +450,7 @@ class _Tracing:
         """How the newest message of each sender and address came in, as far as the quota goes."""
         samples = traces.samples(rows, domains)
         asked = list(samples.items())[: traces.MOST_DETAILS]
-        self._context.note(f"Reading the details of {len(asked):,} message{'' if len(asked) == 1 else 's'}")
+        self._context.note(f"Reading the details of {counted(len(asked), 'message')}")
         found: dict[traces.Pair, traces.Taken] = {}
         failed: Unknown | None = None
         for pair, row in asked:

@@ -30,6 +30,7 @@ from provisioner.model import (
     request_key,
 )
 from provisioner.model.devices import CLIENT_SUBMISSION
+from provisioner.model.listing import counted
 from provisioner.operations.approving import signers_of
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
@@ -143,18 +144,14 @@ def _approvals(context: Context, path: Path) -> Iterator[Check]:
         yield Check("approvals", OK, f"{wanted} required, by {context.profile.approval.allowed_signers}")
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
 def _plan(context: Context, path: Path, load: Callable[[Context, Path], Loaded]) -> tuple[Desired | None, Check]:
     try:
         loaded = load(context, path)
     except InputError as error:
         return None, _failed("plan", error)
     desired, warnings = loaded.desired, loaded.diagnostics
-    told = f"; {_counted(len(warnings), 'warning')} (provisioner lint)" if warnings else ""
-    counts = f"{_counted(len(desired.resources), 'resource')} and {_counted(len(desired.devices), 'device')}"
+    told = f"; {counted(len(warnings), 'warning')} (provisioner lint)" if warnings else ""
+    counts = f"{counted(len(desired.resources), 'resource')} and {counted(len(desired.devices), 'device')}"
     return desired, Check("plan", WARNING if warnings else OK, f"{path} declares {counts}{told}")
 
 

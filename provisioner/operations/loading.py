@@ -12,7 +12,7 @@ from pathlib import Path
 from provisioner import rules
 from provisioner.changes.scoping import Scope
 from provisioner.diagnostics import Diagnostic, InputError, Severity, place_of
-from provisioner.mailflow.basic_authentication import counted
+from provisioner.mailflow.basic_authentication import with_countdown
 from provisioner.model import Address, Desired, Finding, Waiver
 from provisioner.model.clouds import cloud_of_mail
 from provisioner.model.traffic import Traffic
@@ -132,7 +132,7 @@ def _standing(desired: Desired, waivers: Sequence[Waiver], today: datetime.date,
     here = rules.not_offered(desired, cloud_of_mail(cloud, desired.tenant))
     found = rules.waive((*rules.lint(desired), *here), (*desired.waivers, *waivers))
     told = (diagnostic(f) for f in found if not f.waived)
-    return [dataclasses.replace(d, summary=counted(d.summary, today)) for d in told]
+    return [dataclasses.replace(d, summary=with_countdown(d.summary, today)) for d in told]
 
 
 def diagnostic(finding: Finding) -> Diagnostic:

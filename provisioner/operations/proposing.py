@@ -9,6 +9,7 @@ from pathlib import Path
 from provisioner.border import Border, read_named, write_result
 from provisioner.diagnostics import Diagnostic, InputError, Severity
 from provisioner.model import Desired
+from provisioner.model.listing import counted
 from provisioner.operations.context import Context
 from provisioner.plan import device_lists, document, evidence, proposing
 from provisioner.plan.device_lists import List
@@ -49,9 +50,9 @@ def written(context: Context, found: Proposal, out: Path | None, *, tenant: str 
     headed = declared is not None and bool(declared.tenant)
     text = proposing.text(found, tenant="" if headed else tenant)
     write_result(out, text, private=False, folders=True)
-    context.note(f"Written to {out}: {_counted(len(found.sites), 'site')}, {_counted(len(found.devices), 'device')}.")
+    context.note(f"Written to {out}: {counted(len(found.sites), 'site')}, {counted(len(found.devices), 'device')}.")
     if found.incomplete:
-        open_ = _counted(len(found.incomplete), "device")
+        open_ = counted(len(found.incomplete), "device")
         context.note(f"Commented out until the questions in the file are answered: {open_}.")
     if not tenant and not headed:
         context.note("The plan still needs its header: provisioner: 1 and tenant: (or use --tenant).")
@@ -93,7 +94,3 @@ def declared_beside(context: Context, out: Path) -> Desired | None:
     if wrong:
         raise InputError(wrong)
     return desired
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")

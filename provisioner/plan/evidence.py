@@ -16,6 +16,7 @@ from typing import Any
 
 from provisioner.model import Desired
 from provisioner.model.devices import GRAPH, HIGH_VOLUME_EMAIL
+from provisioner.model.listing import counted
 from provisioner.model.picture import holds
 from provisioner.plan.proposing import Entry, Proposal, unused
 from provisioner.resources.canonical import email_address, sender_network
@@ -229,8 +230,7 @@ def _questions(sender: Sender, body: Mapping[str, Any]) -> Iterator[str]:
 def _notes(sender: Sender, place: SourceAddress | None) -> Iterator[str]:
     parts = [f"sends by {_HOW[sender.protocol]}"]
     if sender.messages is not None:
-        plural = "" if sender.messages == 1 else "s"
-        parts.append(f"{sender.messages:,} message{plural} in {sender.days:,} days")
+        parts.append(f"{counted(sender.messages, 'message')} in {counted(sender.days, 'day')}")
     if sender.last_seen:
         parts.append(f"last seen {sender.last_seen[:10]}")
     if place:

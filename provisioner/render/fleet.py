@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from provisioner.model.fleet import STATES, FleetReport, TenantDocument
-from provisioner.model.listing import listed
+from provisioner.model.listing import counted, listed
 from provisioner.render.escape import visible
 from provisioner.render.pages import page, source
 
@@ -60,13 +60,8 @@ def text(report: FleetReport) -> str:
 def summary(report: FleetReport) -> str:
     """How many tenants are in which state."""
     ordered = [state for state in STATES if state in report["counts"]]
-    counted = ", ".join(f"{report['counts'][state]:,} {words(state)}" for state in ordered)
-    return f"{counted_tenants(len(report['tenants']))}: {counted}."
-
-
-def counted_tenants(count: int) -> str:
-    """A number of tenants, in words: "1 tenant", "2,000 tenants"."""
-    return "1 tenant" if count == 1 else f"{count:,} tenants"
+    states = ", ".join(f"{report['counts'][state]:,} {words(state)}" for state in ordered)
+    return f"{counted(len(report['tenants']), 'tenant')}: {states}."
 
 
 def next_steps(report: FleetReport) -> Iterator[str]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from provisioner.model import figures
 from provisioner.model.document import ChangeDocument, ChangeSetDocument, FieldDocument, FindingDocument, PathDocument
+from provisioner.model.listing import counted
 from provisioner.render import graph, review
 from provisioner.render.changes import action as action_of
 from provisioner.render.changes import (
@@ -73,9 +74,9 @@ def render(document: ChangeSetDocument, shown: Shown = PLAIN) -> str:
         )
     if left_out:
         page.close(f"\n**{left_out:,} more findings are not shown here.**")
-    page.add(_folded(f"{_counted(known)} about what stays as it is", known, shown))
+    page.add(_folded(f"{counted(len(known), 'finding')} about what stays as it is", known, shown))
     waived = [f for f in document["provisioner"]["findings"] if f["waived"]]
-    page.add(_folded(f"{_counted(waived)} allowed", waived, shown))
+    page.add(_folded(f"{counted(len(waived), 'finding')} allowed", waived, shown))
     drift = [f"- {code(d['address'])}: {drifted(d)}" for d in document.get("resource_drift", ())]
     page.add(_list("Changed by others since the last apply", drift))
     page.add(_list("No longer declared, still live", [f"- {code(a)}" for a in document["provisioner"].get("left", ())]))
@@ -185,10 +186,6 @@ def _folded(title: str, findings: Sequence[FindingDocument], shown: Shown) -> li
     rows = [_finding(f, shown) for f in review.ranked(findings)[:50]]
     more = [f"- … and {len(findings) - 50:,} more"] if len(findings) > 50 else []
     return ["", f"<details><summary>{title}</summary>", "", *rows, *more, "", "</details>", ""]
-
-
-def _counted(findings: Sequence[FindingDocument]) -> str:
-    return "1 finding" if len(findings) == 1 else f"{len(findings):,} findings"
 
 
 def _finding(finding: FindingDocument, shown: Shown) -> str:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from provisioner.model.listing import counted
 from provisioner.render.escape import csv_cell, json_text, visible
 from provisioner.render.pages import page, source
 
@@ -98,7 +99,7 @@ def _facts(sender: Document) -> dict[str, str]:
 def _text(document: Document) -> str:
     count = len(document["senders"])
     span = f"{document['begin'][:10]} to {document['end'][:10]}"
-    lines = [f"{count:,} sender{'' if count == 1 else 's'} of {visible(document['tenant'])} from {span}", ""]
+    lines = [f"{counted(count, 'sender')} of {visible(document['tenant'])} from {span}", ""]
     lines += _table([_row(sender) for sender in document["senders"]]) if count else []
     for title, names in (
         ("May log in with SMTP AUTH, and nothing shows that they do:", document["idle_mailboxes"]),

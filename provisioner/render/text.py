@@ -21,6 +21,7 @@ from provisioner.model.document import (
     RecordDocument,
     ResultDocument,
 )
+from provisioner.model.listing import counted
 from provisioner.render import review
 from provisioner.render.changes import action as action_of
 from provisioner.render.changes import (
@@ -172,8 +173,8 @@ def _findings(document: ChangeSetDocument, shown: Shown, paint: Paint) -> Iterat
         if not shown.concise or finding["blocks"]:
             yield from _finding(finding, paint)
     if known and not shown.all_findings:
-        are = "1 finding" if len(known) == 1 else f"{len(known)} findings"
-        yield f"{are} about what stays as it is: {review.by_rule(known)}. --all-findings shows them."
+        findings = counted(len(known), "finding")
+        yield f"{findings} about what stays as it is: {review.by_rule(known)}. --all-findings shows them."
     if shown.all_findings:
         yield from (line for f in review.ranked(document["provisioner"]["findings"]) for line in _waived(f, paint))
         return

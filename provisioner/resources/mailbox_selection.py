@@ -37,7 +37,7 @@ from provisioner.model import (
     Unknown,
     request_key,
 )
-from provisioner.model.listing import listed
+from provisioner.model.listing import counted, listed
 from provisioner.model.picture import Contribution, Contributions, SignIn
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import DomainText, EmailText, guid, refusal, text_of
@@ -233,7 +233,7 @@ class MailboxSelectionType(BaseType):
         entries = _switches(after) - _switches(before)
         new = frozenset(mailbox for mailbox, _, state in (e.rpartition(" ") for e in entries) if state == "enabled")
         if new:
-            count = "1 mailbox" if len(new) == 1 else f"{len(new):,} mailboxes"
+            count = counted(len(new), "mailbox", "mailboxes")
             summary = f"SMTP AUTH would be enabled for {count} that the conditions select: {listed(new)}"
             yield Guard(
                 "SELECTION-ENABLES",

@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from provisioner.mailflow.basic_authentication import counted, lasting
+from provisioner.mailflow.basic_authentication import lasting, with_countdown
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from provisioner.mailflow.basic_authentication import counted, lasting
      (dt.date(2027, 2, 1), "32 days ago")],
 )  # fmt: skip
 def test_a_password_that_works_may_stop_on_a_day_that_is_counted_to(day: dt.date, left: str) -> None:
-    said = counted(lasting(hve=False), day)
+    said = with_countdown(lasting(hve=False), day)
     assert "may still work until 2026-12-31: " in said
     assert f"off by default from 2026-12-31 ({left})" in said
     assert lasting(hve=False) == lasting(hve=False), "without a day it says the same on every day"
