@@ -196,8 +196,7 @@ class _View:
         about = asked_about(changeset.to_document(found), self.session.profile_label)
         question = f"Do you want to perform these actions in {about}? Only 'yes' will be accepted to approve."
         click.echo(f"\n{whole(wrapped(question, self.session.width(sys.stderr)))}", err=True)
-        answer = click.prompt("  Enter a value", default="", show_default=False, err=True)
-        return bool(answer.strip() == "yes")
+        return self.session.says_yes()
 
     def tell(self, event: engine.Event) -> None:
         """A line for each beginning and end, as Terraform's."""

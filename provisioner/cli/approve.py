@@ -48,7 +48,7 @@ def command(session: Session, file: Path, key: Path | None, expect_digest: str |
         about = asked_about(saved.document, session.profile_label)
         question = f"Do you approve this change set ({digest}) for {about}? Only 'yes' will be accepted."
         click.echo(f"\n{whole(wrapped(question, session.width(sys.stderr)))}", err=True)
-        if click.prompt("  Enter a value", default="", show_default=False, err=True).strip() != "yes":
+        if not session.says_yes():
             raise Declined("Not approved: nothing was signed.")
     place, fingerprint = approve(session, file, digest, key, terminal=session.interactive)
     session.result(f"{place}\n")

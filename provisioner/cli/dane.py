@@ -114,7 +114,7 @@ def _approved(session: Session, *, auto_approve: bool) -> bool:
     if not session.interactive:
         raise Declined("cannot ask without a terminal, or in CI: use --auto-approve")
     click.echo("\nDo you want to send this? Only 'yes' will be accepted to approve.", err=True)
-    return bool(click.prompt("  Enter a value", default="", show_default=False, err=True).strip() == "yes")
+    return session.says_yes()
 
 
 def _account(done: Migrated) -> str:

@@ -74,8 +74,7 @@ def _approved(session: Session, *, auto_approve: bool) -> bool:
     if not session.interactive:
         raise Declined("cannot ask without a terminal, or in CI: use --auto-approve")
     click.echo("\nDo you want to rotate the keys? Only 'yes' will be accepted to approve.", err=True)
-    answer = click.prompt("  Enter a value", default="", show_default=False, err=True)
-    return bool(answer.strip() == "yes")
+    return session.says_yes()
 
 
 def _before(found: Rotation, key_size: str) -> str:

@@ -209,6 +209,12 @@ class Session:
         """The name of the profile as it was asked for; "" for the default one."""
         return self.profile_name or os.environ.get("PROVISIONER_PROFILE", "")
 
+    def says_yes(self) -> bool:
+        """Whether the person who is asked answers "yes"; Ctrl-C and the end of the input raise click.Abort."""
+        with platforms.interruptible():
+            answer = click.prompt("  Enter a value", default="", show_default=False, err=True)
+        return bool(answer.strip() == "yes")
+
     @property
     def interactive(self) -> bool:
         """Whether somebody is there to be asked."""

@@ -22,6 +22,7 @@ from provisioner.platforms.output import lenient, open_streams, reader_gone, uni
 from provisioner.platforms.processes import (
     ENDINGS,
     detached,
+    interruptible,
     kill,
     on_endings,
     program,
@@ -34,6 +35,7 @@ __all__ = [
     "WINDOWS",
     "descriptor",
     "detached",
+    "interruptible",
     "kill",
     "lenient",
     "on_endings",

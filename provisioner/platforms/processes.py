@@ -48,6 +48,18 @@ def on_endings(act: Callable[[], object]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a wait for a person within an event loop: its own handler of the first one only cancels the task
+    (asyncio.Runner), which a wait for input does not notice. Only in the main thread.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+
+
+@contextlib.contextmanager
 def _window_closed(act: Callable[[], object]) -> Iterator[None]:
     """On Windows, call `act` when the console's window is closed, the user signs out or the system ends.
 

@@ -9,6 +9,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -442,6 +443,8 @@ def test_on_a_terminal_it_asks_takes_only_yes_and_uses_colours_unless_told_not_t
     assert declined == 10
     assert "Only 'yes' will be accepted" in said
     assert "\x1b[33m~" in said
+    stopped, said = on_a_terminal(shop, ["--profile", "sandbox", "apply", plan], "\x03")
+    assert (stopped, said.endswith("Interrupted.\r\n")) == (130, True), said
     done, said = on_a_terminal(shop, ["--profile", "sandbox", "apply", plan], "yes\n", NO_COLOR="1")
     assert done == 0
     assert "Apply complete!" in said
@@ -457,12 +460,16 @@ def on_a_terminal(shop: Shop, arguments: list[str], typed: str, **environment: s
         os.execve(sys.executable, [sys.executable, "-m", "provisioner", *arguments], place)
     shown = b""
     asked = False
+    stopping = threading.Timer(60, os.kill, (pid, signal.SIGKILL))  # one that does not end by itself
+    stopping.start()
     with contextlib.suppress(OSError):  # the terminal ends with the program
         while part := os.read(terminal, 65536):
             shown += part
             if not asked and b"Enter a value" in shown:
                 asked = True
-                os.write(terminal, typed.encode())
+                # Ctrl-C between the prompt and the reading is seen after the reading only (CPython, builtin_input).
+                threading.Timer(0.5 if typed == "\x03" else 0, os.write, (terminal, typed.encode())).start()
     _, status = os.waitpid(pid, 0)
+    stopping.cancel()
     os.close(terminal)
     return os.waitstatus_to_exitcode(status), shown.decode("utf-8", "replace")
