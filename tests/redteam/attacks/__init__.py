@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from tests.redteam.attacks import checkout, fleets, kept, places, plans, servers, settings
+from tests.redteam.attacks import checkout, fleets, inventories, kept, places, plans, servers, settings
 from tests.redteam.attacks.base import Attack, Made
 
 _KINDS: Mapping[str, Callable[[], Made]] = {
@@ -20,6 +20,7 @@ _KINDS: Mapping[str, Callable[[], Made]] = {
     "sandbox's folder": places.sandbox_folders,
     "places to write to": places.outputs,
     "change sets": kept.change_sets,
+    "inventories": inventories.inventories,
     "journals": kept.journals,
     "locks": kept.locks,
     "fleets": fleets.fleets,
