@@ -14,7 +14,7 @@ def waive(findings: Iterable[Finding], waivers: Sequence[Waiver]) -> Iterator[Fi
     """The findings, those that a waiver names marked with its reason. What cannot be waived passes unmarked."""
     for finding in findings:
         waiver = next((w for w in waivers if _lifts(w, finding)), None)
-        reason = waiver.reason or "allowed on the command line" if waiver else ""
+        reason = waiver.reason or "--allow on the command line" if waiver else ""
         yield dataclasses.replace(finding, waived=reason) if waiver else finding
 
 

@@ -29,7 +29,7 @@ _TRANSIENT = (
     "ADServerSettingsChangedException",
     "StorageTransientException",
 )
-# Other troubles of the service that pass. That the cmdlet did not run is not told: the directory was not there when it
+# Other temporary problems of the service. That the cmdlet did not run is not told: the directory was not there when it
 # was read, or when the object was saved (office-docs-powershell issue 10972; ErrorADOperation in exchangelib issue 439;
 # ADTransientException and ADOperationException of a domain controller that is not available).
 _PASSING = re.compile(

@@ -55,7 +55,7 @@ _PERMISSIONS = {
 }
 
 # What Graph refuses with 403 and no permission would change: a limit of the directory (Directory_QuotaExceeded,
-# Directory_ResourceSizeExceeded: openshift-azure issue 1932; azure-tools-for-java issue 585), and rows that take
+# Directory_ResourceSizeExceeded: openshift-azure issue 1932; azure-tools-for-java issue 585), and rows that need
 # Entra ID P1 or P2 (Authentication_RequestFromNonPremiumTenantOrB2CTenant: azure-docs pull request 77948).
 _LIMIT = ("Directory_Quota", "Directory_ResourceSize")
 _NO_LICENCE = "NonPremiumTenant"
@@ -183,11 +183,11 @@ def error_of(request: GraphRequest, error: Any) -> TenantError:
         case 403 if code.startswith(_LIMIT):
             return Refused(*facts)
         case 403 if _NO_LICENCE in code:
-            return PermissionMissing(*facts, "these rows take a licence of Entra ID P1 or P2 in the tenant")
+            return PermissionMissing(*facts, "these rows need a licence of Entra ID P1 or P2 in the tenant")
         case 403:
             part = request.path.strip("/").split("/")[0].partition("?")[0]
             named = _PERMISSIONS.get(part)
-            permission = f"the Graph permission {named}" if named else "the Graph permission that this request takes"
+            permission = f"the Graph permission {named}" if named else "the Graph permission that this request needs"
             return PermissionMissing(*facts, f"grant the app {permission}, with admin consent")
         case 404 if code:
             return NotFound(*facts)

@@ -18,7 +18,7 @@ NOWHERE = Finding("BLAST-RADIUS", Severity.ERROR, "much", blocks="apply")
     [
         (GUARD, [], ""),
         (GUARD, [Waiver("BLAST-RADIUS", reason="CHG-1")], "CHG-1"),
-        (GUARD, [Waiver("BLAST-RADIUS")], "allowed on the command line"),
+        (GUARD, [Waiver("BLAST-RADIUS")], "--allow on the command line"),
         (GUARD, [Waiver("OWNER-FOREIGN", reason="CHG-1")], ""),
         (GUARD, [Waiver("BLAST-RADIUS", "inbound_connector/h*", reason="CHG-1")], "CHG-1"),
         (GUARD, [Waiver("BLAST-RADIUS", "inbound_connector/x*", reason="CHG-1")], ""),

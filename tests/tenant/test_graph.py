@@ -289,7 +289,7 @@ def test_a_missing_permission_is_named(server: Served) -> None:
 def test_a_missing_licence_is_not_taken_for_a_missing_permission(server: Served) -> None:
     error, _ = ask(server, body(refusal("Authentication_RequestFromNonPremiumTenantOrB2CTenant"), 403))
     assert isinstance(error, PermissionMissing)
-    assert error.hint == "these rows take a licence of Entra ID P1 or P2 in the tenant"
+    assert error.hint == "these rows need a licence of Entra ID P1 or P2 in the tenant"
 
 
 def test_an_error_without_a_message_is_told_by_its_code(server: Served) -> None:
