@@ -118,6 +118,7 @@ def start(
     _refuse_second(name, state)
     _private(state)
     before = sandboxes.started(state)
+    goes_on = (state / "tenant.json").exists()
     log = state / "sandbox.log" if detach else None
     with sandboxes.opened_log(log) if log else contextlib.nullcontext() as output:
         listening = sandboxes.Listening(ports, hostnames, address)
@@ -129,6 +130,8 @@ def start(
     _announce(session, endpoints, name)
     if "exposure" in endpoints:  # in the foreground it says so itself
         session.note(f"note: {visible(str(endpoints['exposure']))}")
+    if seeds and goes_on:  # likewise
+        session.note(f"note: {visible(str(state))} holds a tenant already, which goes on; --seed is for a new one")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # it is meant to outlive this process
         del process

@@ -129,3 +129,20 @@ def test_a_sandbox_that_is_left_running_is_not_told_as_forgotten(
     assert [str(w.message) for w in told] == []
     assert end is not None
     end.close()
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_seed_that_is_not_loaded_is_told_where_nobody_sees_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kept: bool
+) -> None:
+    state, seed = tmp_path / "state", tmp_path / "seed.yaml"
+    seed.write_text("sandbox: 1\n", encoding="utf-8")
+    state.mkdir(mode=0o700)
+    if kept:
+        (state / "tenant.json").write_text("{}", encoding="utf-8")
+    monkeypatch.setattr(sandboxes, "launch", lambda *_, **__: None)
+    monkeypatch.setattr(sandboxes, "ready", lambda *_: {"initial_domain": "contoso.onmicrosoft.com", "pid": 1})
+    monkeypatch.setattr("provisioner.cli.sandbox._write_profiles", lambda *_: [])
+    monkeypatch.chdir(tmp_path)
+    assert main(["sandbox", "start", "--detach", "--seed", str(seed), "--state", str(state)]) == 0
+    assert ("holds a tenant already" in capsys.readouterr().err) is kept
