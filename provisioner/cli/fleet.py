@@ -140,7 +140,7 @@ def plan(
     allows: tuple[str, ...],
     format_: str,
 ) -> int:
-    """Plan every tenant and save the change sets under their digests.
+    """Plan every tenant and save the change sets.
 
     `fleet resume` with approvals applies them. Exit 8 where a tenant could not be planned.
     """
