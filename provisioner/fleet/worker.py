@@ -54,7 +54,7 @@ alone claims `_AHEAD` tenants for each that it works on, and asks rarely while i
 _TELL_S = 30.0
 """How often a worker says how far its run is."""
 
-_LOOK_SHARE, _LONGEST_PAUSE_S = 200, 10.0
+_LOOK_SHARE, _LONGEST_PAUSE_S = 100, 10.0
 """A whole look at a run takes at most one part in so many of a worker's time, but one is taken after 10 seconds."""
 
 
