@@ -456,8 +456,8 @@ _CLAUSES: Sequence[tuple[str, Follow]] = (
     (r"use firmware that signs in with OAuth, with an application and its consent \(see the settings sheet\)",
      lambda r: [Way("OAuth", r.instead(supports={"tls": "1.2", "authentication": ["oauth"]}))]),
     ("give it a site with a fixed address, or a certificate: then it sends by SMTP relay, without a password",
-     lambda r: [Way("a site", r.writing({"sites": {"new": {"egress_ip_addresses": [FREE]}},
-                                         "devices": {n: {"site": "new"} for n in r.devices}}))]),
+     lambda r: [Way("a site", r.writing({"sites": {"office": {"egress_ip_addresses": [FREE]}},
+                                         "devices": {n: {"site": "office"} for n in r.devices}}))]),
     ("High Volume Email needs an entry under hve_accounts: billing_policy, and password to make the account",
      by_hand("an account of its own")),
     ("High Volume Email would do, from an address that is not that of a mailbox: leave the method out, and write the "
@@ -515,7 +515,8 @@ def _policy(r: Reading) -> Iterator[Way]:
     devices = [r.world.plan["devices"][name] for name in r.devices]
     mailboxes = [d.get("mailbox", d["from"]) for d in devices]
     given = [("Set-User", {"Identity": m, "AuthenticationPolicy": "with basic"}) for m in mailboxes]
-    yield Way("another policy", r.done(("load", {"objects": {"AuthenticationPolicy": [name]}}), *given))
+    if all(mailboxes):  # an account that is still to be made has no policy yet
+        yield Way("another policy", r.done(("load", {"objects": {"AuthenticationPolicy": [name]}}), *given))
     yield Way("OAuth", r.instead(supports={"tls": "1.2", "authentication": ["oauth"]}))
 
 
