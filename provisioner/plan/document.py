@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import fnmatch
+import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -348,9 +349,14 @@ class _Reading:
 
     def _elsewhere(self, name: str) -> str:
         """Which section has a field that was written outside of any; "" for none, or several."""
-        schemas = {kind.section: adapter_of(kind.section_type).json_schema() for kind in self.types}
-        holders = [section for section, schema in schemas.items() if name in fields_of(schema)]
+        holders = [section for section, fields in self._fields_of_sections.items() if name in fields]
         return f"write it below {holders[0]}" if len(holders) == 1 else ""
+
+    @functools.cached_property
+    def _fields_of_sections(self) -> Mapping[str, Collection[str]]:
+        """The fields of each section that is a mapping of known ones. Made for a plan with unknown keys alone."""
+        schemas = {kind.section: adapter_of(kind.section_type).json_schema() for kind in self.types}
+        return {section: fields_of(schema) for section, schema in schemas.items()}
 
     def _merged(self, roots: Sequence[Node]) -> Node:
         known = [*Header.__annotations__, *self.shapes]

@@ -64,10 +64,9 @@ def mistakes(error: ValidationError, node: Node, schema: Schema, name: str, nami
     yield from found.values()
 
 
-def fields_of(schema: Schema) -> Iterable[str]:
+def fields_of(schema: Schema) -> frozenset[str]:
     """The fields of what a schema describes, where it is a mapping of known ones."""
-    fields: Iterable[str] = _resolved(schema, schema).get("properties", {})
-    return fields
+    return frozenset(_resolved(schema, schema).get("properties", {}))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

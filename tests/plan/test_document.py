@@ -289,6 +289,14 @@ def test_what_stands_in_the_wrong_place_is_told_where_it_belongs(
     assert [(d.id, d.hint) for d in found] == [told]
 
 
+def test_many_unknown_keys_cost_little_each(tmp_path: Path) -> None:
+    text = "provisioner: 1\ntenant: contoso.onmicrosoft.com\n" + "".join(f"key{n}: 1\n" for n in range(1000))
+    path = write(tmp_path, {"plan.yaml": text})
+    with costs(at_most_s=1.5), pytest.raises(InputError) as raised:  # 0.1 s on a quiet machine
+        load(path, TYPES, today=TODAY)
+    assert [d.id for d in raised.value.diagnostics] == ["KEY-UNKNOWN"] * 1000
+
+
 def test_what_is_right_in_a_bad_plan_can_be_looked_at(tmp_path: Path) -> None:
     text = HEAD + "tenannt: x\ninbound_connectors:\n  a: { comment: fine }\n  b: { comment: 1 }\n  c: 7\n"
     desired, found = read(write(tmp_path, {"plan.yaml": text}), TYPES, today=TODAY)
