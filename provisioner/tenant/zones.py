@@ -47,6 +47,7 @@ LONGEST_STRING = 255
 """Bytes of one string of a TXT record (RFC 1035, 3.3)."""
 _LONGEST_CHAIN = 8
 _MOST_SERVERS = 8
+_LOOKS = 3
 READ = ("TXT", "CNAME", "A", "AAAA", "MX")
 """What is read at a name: the types that a record of ours could meet there."""
 
@@ -191,14 +192,23 @@ class Zones:
         raise failed or Unavailable(f"DNS names no server of {place.zone}", f"{place.owner} (authoritative)")
 
     async def _standing(self, server: NameServer, place: Place, kinds: Sequence[str]) -> Standing:
-        """The records of these types at the owner name, by a server that has the zone. Raises TenantError."""
+        """The records of these types at the owner name, by a server that has the zone. Raises TenantError.
+
+        A record that is written beside the name takes the wildcard from both (RFC 4592, section 2.2.1): where that
+        happens between the two questions, the name is asked for again.
+        """
         found = await self._records(server, place, place.owner, kinds)
-        if not found or place.owner == place.zone:
-            return Standing(found)
-        types = sorted({record.type for record in found})
-        wild = await self._records(server, place, sibling(place.owner), types)
-        same = {(r.type, r.value) for r in found} == {(r.type, r.value) for r in wild}
-        return Standing(wildcard=found) if same else Standing(found)
+        for _ in range(_LOOKS):
+            if not found or place.owner == place.zone:
+                break
+            types = sorted({record.type for record in found})
+            wild = await self._records(server, place, sibling(place.owner), types)
+            if {(r.type, r.value) for r in found} == {(r.type, r.value) for r in wild}:
+                return Standing(wildcard=found)
+            before, found = found, await self._records(server, place, place.owner, kinds)
+            if found == before:
+                break
+        return Standing(found)
 
     async def _records(self, server: NameServer, place: Place, name: str, kinds: Sequence[str]) -> list[Record]:
         """What a server answers with for these types at a name of the zone. Raises TenantError."""
