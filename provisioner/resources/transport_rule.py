@@ -323,7 +323,9 @@ class TransportRuleType(BaseType):
         told = [(str(query.request), row) for query, answer in answers for row in answer.rows]
         rows = by_name((row for name, row in told if name != _CONNECTORS), caseless, "Name", "Identity")
         connectors = {caseless(str(row.get("Name"))) for name, row in told if name == _CONNECTORS}
-        places = {form: row.get("Priority") for form, row in rows.items() if not isinstance(row, Unknown)}
+        places: dict[str, Any] = {
+            form: row.get("Priority") for form, row in rows.items() if not isinstance(row, Unknown)
+        }
         seen: dict[str, TransportRule | Absent | Unknown] = {}
         for form, row in rows.items():
             key = keys.get(form) or (form if isinstance(row, Unknown) else str(row.get("Name") or row["Identity"]))
@@ -338,9 +340,11 @@ class TransportRuleType(BaseType):
             elif spec and caseless(key) not in rows and not any(_is_set(getattr(spec, name)) for name in _ACTIONS):
                 seen[key] = Absent("a new rule needs an action", f"write one of {', '.join(_ACTIONS)}")
             elif spec and caseless(key) not in rows:
-                there = {p: n for n in _before(spec) if isinstance(p := places.get(caseless(n)), int)}
-                if there:
-                    seen[key] = Absent(known=TransportRule(key, place=there[min(there)]))
+                there: dict[str, Any] = {n: places.get(caseless(n)) for n in _before(spec) if caseless(n) in rows}
+                if not all(isinstance(place, int) for place in there.values()):
+                    seen[key] = _NO_PLACE
+                elif there:
+                    seen[key] = Absent(known=TransportRule(key, place=min(there, key=there.__getitem__)))
         return seen
 
     def steps(self, before: TransportRule | None, after: TransportRule | None) -> Sequence[Step]:
@@ -438,6 +442,8 @@ def _reached(own: str, graph: Mapping[str, set[str]]) -> set[str]:
 
 # --- reading ---------------------------------------------------------------------------------------------------------
 
+_NO_PLACE = Unknown("Get-TransportRule did not return Priority", "malformed")
+
 
 def _decode(key: str, row: Row, wanted: TransportRule | None, places: Mapping[str, Any]) -> TransportRule | Unknown:
     """A rule, with the names that it comes before as the plan spells them, of those that the plan names."""
@@ -452,7 +458,7 @@ def _decode(key: str, row: Row, wanted: TransportRule | None, places: Mapping[st
         return spec
     numbers = {name: places[caseless(name)] for name in names if caseless(name) in places}
     if not all(isinstance(place, int) for place in (own, *numbers.values())):
-        return Unknown("Get-TransportRule did not return Priority", "malformed")
+        return _NO_PLACE
     later = frozenset(name for name, place in numbers.items() if place > own)
     missing = frozenset(names) - numbers.keys()  # rules that are yet to be made, which then go last
     place = None if later == numbers.keys() else min(numbers, key=numbers.__getitem__)
