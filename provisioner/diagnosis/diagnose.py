@@ -18,7 +18,7 @@ from provisioner.diagnosis.facts import NOTHING_TOLD, Facts, facts_of
 from provisioner.diagnosis.matching import Candidate, of_line, unanswered
 from provisioner.diagnosis.questions import Question, plan_for, questions_for
 from provisioner.diagnosis.quoting import short
-from provisioner.diagnosis.reading import ENHANCED, MOST_IN_A_LINE, REFUSAL, readable
+from provisioner.diagnosis.reading import ENHANCED, MOST_IN_A_LINE, REFUSAL, has_folds, readable
 from provisioner.diagnosis.services import AZURE
 from provisioner.diagnosis.speakers import EXCHANGE, ON_PREMISES, PERSONAL, is_personal, speakers
 from provisioner.diagnosis.table import FOLLOWS
@@ -98,7 +98,14 @@ def diagnose(text: str, cloud: Cloud | None = None) -> Diagnosis:
     Fixes name the hosts of `cloud`: the profile's, else the one that the text's hosts are in. Never raises, whatever
     the text holds.
     """
-    lines = readable(text)
+    found = _of_lines(readable(text), cloud)
+    if found.cause == UNKNOWN and has_folds(text):
+        whole_words = _of_lines(readable(text, words_cut=True), cloud)
+        return found if whole_words.cause == UNKNOWN else whole_words
+    return found
+
+
+def _of_lines(lines: Sequence[str], cloud: Cloud | None) -> Diagnosis:
     facts = facts_of(lines)
     findings = _findings(lines)
     best = _best(lines, findings)

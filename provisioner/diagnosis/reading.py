@@ -7,6 +7,7 @@ import email.policy
 import html
 import quopri
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from email.message import Message
 
@@ -36,8 +37,11 @@ _MAIL_HEADER = re.compile(
 _SOFT_BREAK = re.compile(r"^(?![^\w\n]{0,40}(?:[CS]\b[^\w\n]{0,40})?[A-Za-z0-9+/]+={1,2}\r?$)(.*)=\r?\n", re.MULTILINE)
 
 
-def readable(text: str) -> list[str]:
-    """The lines of a text without its wrappings: mail, quoted-printable, HTML, escapes, folds, split replies."""
+def readable(text: str, *, words_cut: bool = False) -> list[str]:
+    """The lines of a text without its wrappings: mail, quoted-printable, HTML, escapes, folds, split replies.
+
+    A fold stands for a space; `words_cut`: for nothing, as where a panel or a terminal breaks a line in a word.
+    """
     text = re.sub(r"\r\n?", "\n", text[:_MOST_CHARACTERS])
     if _MAIL_HEADER.search(text[:4000]):
         text = _mail_text(text)
@@ -51,7 +55,7 @@ def readable(text: str) -> list[str]:
     text = re.sub(r"#012|\\r\\n|\\n(?![a-z]{3,})|\u2028", "\n", text)
     text = re.sub(r"\\u(?!d[89a-f])([0-9a-f]{4})", lambda m: chr(int(m[1], 16)), text, flags=re.IGNORECASE)
     text = text.replace("\\'", "'").replace('\\"', '"').translate(_TYPOGRAPHY)
-    folded = _unfolded(text.split("\n"))
+    folded = _unfolded(text.split("\n"), words_cut=words_cut)
     lines = [re.sub(r"[ \t\x00-\x08\x0b-\x1f]+", " ", line[:MOST_IN_A_LINE]).strip() for line in folded]
     return list(_joined([line for line in lines if line][:_MOST_LINES]))
 
@@ -65,7 +69,15 @@ _SPOKEN = re.compile(
 )
 
 
-def _unfolded(lines: Sequence[str]) -> Iterator[str]:
+def has_folds(text: str) -> bool:
+    """Whether a line of a text goes on in the next, which is indented."""
+    return _FOLD.search(text[:_MOST_CHARACTERS]) is not None
+
+
+_FOLD = re.compile(r"\S[ \t\r]*\n[ \t]+\S")
+
+
+def _unfolded(lines: Sequence[str], *, words_cut: bool) -> Iterator[str]:
     """Lines with those that go on after a space; an indented line of a dialogue is one of its own.
 
     A reply below "host x said:" belongs to that line, which names who gave it.
@@ -75,13 +87,18 @@ def _unfolded(lines: Sequence[str]) -> Iterator[str]:
         text = line.strip()
         goes_on = line[:1] in " \t" and bool(text) and bool(gathered)
         if goes_on and (not _SPOKEN.match(text) or gathered[-1].rstrip().endswith(":")):
-            gathered.append(text)
+            gathered.append(line if words_cut else text)
             continue
         if gathered:
-            yield " ".join(gathered)
+            yield _one_line(gathered, words_cut=words_cut)
         gathered = [line]
     if gathered:
-        yield " ".join(gathered)
+        yield _one_line(gathered, words_cut=words_cut)
+
+
+def _one_line(parts: Sequence[str], *, words_cut: bool) -> str:
+    """A line from its parts; of those below the first, only the indentation that all have is the fold's."""
+    return parts[0] + textwrap.dedent("\n".join(parts[1:])).replace("\n", "") if words_cut else " ".join(parts)
 
 
 def _mail_text(text: str) -> str:

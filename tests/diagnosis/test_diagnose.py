@@ -127,6 +127,21 @@ def test_a_wrapped_line_never_gets_a_wrong_cause_and_mostly_its_own(wrapping: st
     assert same >= 0.95 * len(KNOWN) or not whole()
 
 
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("Error: connect ETIMEDOUT smtp.offi\n    ce365.com:587", "port-587-blocked"),
+        ("554 5.7.1 <ann@fabrikam.com>: Rela\n    y access denied", FOREIGN_CAUSE),
+        ("Le nom distant n'a pas pu être rés\n\tolu: 'smtp.office365.com'", "host-not-found"),
+        ("nach einer bestimmten Zeitspanne nicht richtig\n     reagiert hat 52.101.73.8:25", "port-25-blocked"),
+        ("panel:\n  535 5.7.8 Er\n  ror: authen\n  tication failed", FOREIGN_CAUSE),
+        ("the weather is fi\n    ne", UNKNOWN),
+    ],
+)
+def test_a_fold_may_stand_in_a_word(text: str, cause: str) -> None:
+    assert diagnose(text).cause == cause
+
+
 VAGUE = {"login-refused", "smtp-auth-off", "not-logged-in", "recipient-unknown", "recipient-unavailable"}
 
 
