@@ -226,6 +226,12 @@ class Works:
             return False
         return True
 
+    def make(self) -> bool:
+        """Make an SQLite store ready before a worker is there. The engine itself makes a shared one, as it is set up."""
+        if self.place.file:
+            DBOS.migrate(self.place.url)
+        return self.place.file is not None
+
     @_answered
     def begin(self, run: Run, seen: Look) -> None:
         """Begin what is due. What was begun already, by whomever, stays as it is.

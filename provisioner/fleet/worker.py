@@ -46,8 +46,9 @@ from provisioner.render.fleet import summary
 SCHEDULED = "drift-"
 """How the ids of runs begin that the schedule began."""
 
-_LOOK_S, _IDLE_S, _SERVE_S, _RECENT_S, _DAY_S = 0.25, 0.05, 1.0, 1.0, 86_400
-_POLL_S, _SOON_S, _RARELY_S, _AHEAD = 0.1, 0.05, 1.0, 16
+_LOOK_S, _IDLE_S, _SERVE_S, _RECENT_S, _DAY_S = 0.25, 0.02, 1.0, 1.0, 86_400
+_RECORDED_S = 0.2  # by when the engine has recorded a work that has ended
+_POLL_S, _SOON_S, _RARELY_S, _AHEAD = 0.1, 0.02, 1.0, 16
 """How often the engine asks for tenants to work on. A question costs as much as a part of a plan, so a worker that is
 alone claims `_AHEAD` tenants for each that it works on, and asks rarely while it has enough of them."""
 
@@ -131,10 +132,10 @@ class Worker:
         DBOS.workflow(name=PLAN)(self._plan_workflow())
         DBOS.workflow(name=APPLY)(self._apply_workflow())
         DBOS.workflow(name=NIGHTLY)(self._nightly_workflow())
-        early = self.works.made()
-        if early:  # the engine looks for new queues once a second
-            self._register(self.works.client.register_queue)
         try:
+            early = self.works.made() or self.works.make()
+            if early:  # the engine looks for new queues once a second
+                self._register(self.works.client.register_queue)
             DBOS.launch()
         except Exception as error:
             raise InputError(
@@ -301,7 +302,7 @@ class Worker:
 
     def _settles(self, looked: float) -> bool:
         """Whether the last work here has ended since a look, or so shortly before that its end was not recorded."""
-        return not self._running and self._ended_at > looked - 4 * _IDLE_S
+        return not self._running and self._ended_at > looked - _RECORDED_S
 
     def _look(self, run_id: str) -> bool:
         """One look: dead workers, cancellation, what is due. Whether the run is settled."""
