@@ -6,6 +6,7 @@ desired state comes from the journal, joins at `preview`.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ async def preview(
     """The change set of a desired state, and what was observed."""
     scope = selection.scope()
     read, dns = await _read(context, desired, scope, tenant)
-    path = _journal(context, tenant.identity.tenant_id)
+    path = await _journal(context, tenant.identity.tenant_id)
     brought = journal.brought(path)
     observed = dataclasses.replace(read, remembered={**_ids(brought), **_ours(path, brought)})
     found = planning.plan(
@@ -163,9 +164,12 @@ def _ours(path: Path, brought: Mapping[str, journal.Deed]) -> Mapping[Address, s
     return {address: asking[address.type].remembered(deeds) for address, deeds in found.items()}
 
 
-def _journal(context: Context, tenant_id: str) -> Path:
+async def _journal(context: Context, tenant_id: str) -> Path:
     """The tenant's journal. Its lines that this version cannot read are told: they count for nothing."""
-    path = fetched(context, tenant_id)
+    if context.profile.journal:  # git or a database far away: a fleet reads other tenants meanwhile
+        path = await asyncio.to_thread(fetched, context, tenant_id)
+    else:
+        path = fetched(context, tenant_id)
     lines = journal.passed_over(path)
     if lines:
         named = listed(map(str, lines))
