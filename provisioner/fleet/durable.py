@@ -227,7 +227,7 @@ class Works:
         return True
 
     def make(self) -> bool:
-        """Make an SQLite store ready before a worker is there. The engine itself makes a shared one, as it is set up."""
+        """Make an SQLite store ready before a worker is there; a shared one is made by the engine, as it is set up."""
         if self.place.file:
             DBOS.migrate(self.place.url)
         return self.place.file is not None

@@ -21,7 +21,7 @@ from dbos._serialization import deserialize_args
 
 from provisioner.diagnostics import InputError
 from provisioner.fleet import description, desk, liveness
-from provisioner.fleet.durable import QUEUE, Json, Works
+from provisioner.fleet.durable import DBOS, QUEUE, Json, Works
 from provisioner.fleet.liveness import FilePulse, PostgresPulse
 from provisioner.fleet.runs import run_over
 from provisioner.fleet.store import Place, Store, StoreGone
@@ -249,7 +249,24 @@ def test_a_worker_that_is_alone_asks_for_tenants_as_often_as_it_needs_to(
         assert other.beat()
         worker._ask(rarely=True)
     other.end()
-    assert said == [1.0, 0.05]
+    assert said == [1.0, 0.02]
+
+
+def test_on_a_new_store_the_queue_is_known_before_the_engine_starts(
+    tmp_path: Path, fleet: description.Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, launch = list[bool](), DBOS.launch  # the engine looks for new queues once a second
+    with desk.opened(f"sqlite:{tmp_path / 'store.sqlite'}", tmp_path / "state") as here:
+
+        def launched() -> None:
+            known.append(here.works.client.retrieve_queue(QUEUE) is not None)
+            launch()
+
+        monkeypatch.setattr(DBOS, "launch", launched)
+        assert not here.works.made()
+        with Worker(Hands(fleet, here.store, nobody, tmp_path / "state"), here.works, 1).working():
+            assert here.works.made()
+    assert known == [True]
 
 
 def test_of_two_runs_of_one_second_the_later_is_the_newest(tmp_path: Path, fleet: description.Fleet) -> None:
