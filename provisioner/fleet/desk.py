@@ -16,6 +16,7 @@ from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.fleet.description import Fleet
 from provisioner.fleet.durable import Works
 from provisioner.fleet.liveness import pulse_of
+from provisioner.fleet.loop import one_loop
 from provisioner.fleet.reporting import report
 from provisioner.fleet.runs import run_over
 from provisioner.fleet.store import Place, Store
@@ -121,9 +122,8 @@ class Desk:
 
     def work(self, fleet: Fleet, run: Run, workers: int, here: Surroundings) -> FleetReport:
         """Work on a run until it is settled, or until the process is asked to end."""
-        hands = Hands(fleet, self.store, here.profiles, here.folder, here.clock, here.fault)
-        worker, ended = Worker(hands, self.works, workers, here.note), threading.Event()
-        with here.stopping(ended), worker.working():
+        ended = threading.Event()
+        with self._worker(fleet, workers, here) as worker, here.stopping(ended), worker.working():
             worker.work_off(run.id, ended)
         return self.report(run.id)
 
@@ -140,10 +140,15 @@ class Desk:
             hint = 'write drift: { schedule: "0 3 * * *" }'
             raise InputError([Diagnostic("FLEET-SCHEDULE", f"{fleet.file} has no schedule for drift", hint)])
         fleet.selected(selects)
-        hands = Hands(fleet, self.store, here.profiles, here.folder, here.clock, here.fault)
-        worker, ended = Worker(hands, self.works, workers, here.note), threading.Event()
-        with here.stopping(ended), worker.working():
+        ended = threading.Event()
+        with self._worker(fleet, workers, here) as worker, here.stopping(ended), worker.working():
             worker.serve(selects, ended, lambda id_: told(self.report(id_)))
+
+    @contextmanager
+    def _worker(self, fleet: Fleet, workers: int, here: Surroundings) -> Iterator[Worker]:
+        with one_loop(workers) as read:
+            hands = Hands(fleet, self.store, here.profiles, here.folder, here.clock, here.fault, read=read)
+            yield Worker(hands, self.works, workers, here.note)
 
     def report(self, id_: str) -> FleetReport:
         """The report of a run, by its id or the newest. An apply of a dead worker is cut off."""

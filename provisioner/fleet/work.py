@@ -18,6 +18,7 @@ from provisioner.changes import changeset
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError, ProvisionerError, TenantIncomplete
 from provisioner.fleet.description import Fleet, FleetTenant
+from provisioner.fleet.loop import Runner
 from provisioner.fleet.store import Store, StoreGone
 from provisioner.fleet.waves import Run
 from provisioner.model import Change
@@ -86,7 +87,10 @@ class Stops:
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """What the steps work with. `fault` keeps the traceback of an error that nobody foresaw, and says where."""
+    """What the steps work with. `fault` keeps the traceback of an error that nobody foresaw, and says where.
+
+    `read` runs what only reads. An apply runs in an event loop of its own, which no other tenant holds up.
+    """
 
     fleet: Fleet
     store: Store
@@ -95,6 +99,7 @@ class Hands:
     clock: Clock = SYSTEM
     fault: Callable[[Exception], str] = lambda _: ""
     stops: Stops = field(default_factory=Stops)
+    read: Runner = run_operation
 
     def context(self, tenant: FleetTenant) -> OneRun:
         """The context in which an operation works on this tenant. Raises InputError for its profile."""
@@ -145,7 +150,7 @@ class Hands:
         return outcome
 
     def _plan(self, run: Run, tenant: FleetTenant) -> Outcome:
-        found = run_operation(plan(self.context(tenant), tenant.plan, Selection(allows=run.allows)))
+        found = self.read(plan(self.context(tenant), tenant.plan, Selection(allows=run.allows)))
         document = changeset.to_document(found)
         digest = document["provisioner"]["digest"]
         if found.pending:
@@ -159,7 +164,7 @@ class Hands:
         return outcome
 
     def _drift(self, run: Run, tenant: FleetTenant) -> Outcome:
-        found = run_operation(drift(self.context(tenant), tenant.plan, Selection(allows=run.allows)))
+        found = self.read(drift(self.context(tenant), tenant.plan, Selection(allows=run.allows)))
         outcome: Outcome = {
             "state": "drifted" if found.drifted else "in_sync",
             "seconds": 0.0,

@@ -2,8 +2,9 @@
 
     scripts/benchmark-fleet [--tenants N] [--sandboxes N] [--only overhead|sqlite|postgres] [--latency MS]
 
-overhead   N tenants planned four times in one process with four threads, with and without the engine in turn.
-           `--latency` delays each answer in both: without one a whole plan takes less time than one real request.
+overhead   N tenants planned four times in one process, four at once, with and without the engine in turn; without it
+           as the engine does it, in one event loop, and with a loop and a thread for each plan as well.
+           `--latency` delays each answer in all: without one a whole plan takes less time than one real request.
 sqlite     `fleet apply` in one process, which is killed (SIGKILL) in the middle and started again.
 postgres   four workers with a state folder each; two are killed in the middle, and the server is restarted once.
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import gc
 import json
@@ -26,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -34,9 +36,9 @@ from typing import Any
 from provisioner.changes import changeset
 from provisioner.cli.main import _ALLOCATIONS
 from provisioner.fleet import description, desk
+from provisioner.fleet.loop import one_loop
 from provisioner.fleet.waves import Run
 from provisioner.fleet.work import Hands
-from provisioner.operations.connection import run as run_operation
 from provisioner.operations.planning import plan
 from provisioner.operations.sandboxes import profile_values
 from provisioner.settings.files import load_settings, profile_toml
@@ -44,7 +46,7 @@ from tests import postgres
 from tests.local_tenant import LocalTenant
 
 ROOT = Path(__file__).parents[2]
-WORKERS = 4
+WORKERS, TURNS = 4, 5
 PLAN = """provisioner: 1
 tenant: contoso.onmicrosoft.com
 variables: {{ egress: {{ type: ip_network }} }}
@@ -184,32 +186,39 @@ def delay(sandboxes: Sequence[LocalTenant], seconds: float) -> None:
 
 
 def overhead(here: Here) -> int:
-    """The same plans by the same operation in as many threads, with and without the engine in turn.
+    """The same plans by the same operation, as many at once, with and without the engine in turn.
 
-    Both save each change set, without the engine as `provisioner plan -o` does, and collect garbage as a command does.
+    All save each change set, without the engine as `provisioner plan -o` does, and collect garbage as a command does.
+    What the turns before have left is collected in between: it would fall on one of these turns alone.
     """
     gc.set_threshold(_ALLOCATIONS, 10, 10)
     os.environ.update(here.environment("state"))
     os.chdir(here.folder)
     fleet = description.load(Path("fleet.yaml"))
     profiles = functools.cache(lambda name: load_settings(name, here.folder))
-    times: dict[str, list[tuple[float, float]]] = {"plain": [], "engine": []}
-    with desk.opened("", here.folder / "state") as counter:
-        hands = Hands(fleet, counter.store, profiles, here.folder / "state")
-        plain(hands, here.names[:WORKERS], here.folder / "warm")
-        for turn in range(4):
-            for kind in ("plain", "engine") if turn % 2 else ("engine", "plain"):
+    with desk.opened("", here.folder / "state") as counter, one_loop(WORKERS) as read:
+        threads = Hands(fleet, counter.store, profiles, here.folder / "state")
+        loop = dataclasses.replace(threads, read=read)
+        plain(threads, here.names[:WORKERS], here.folder / "warm")
+        kinds: dict[str, Callable[[Path], None]] = {
+            "in one loop": lambda folder: plain(loop, here.names, folder),
+            "engine": lambda _: durable(counter, fleet, profiles, here.folder / "state"),
+            "in threads": lambda folder: plain(threads, here.names, folder),
+        }
+        times: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
+        for turn in range(TURNS):
+            for kind, act in list(kinds.items())[:: 1 if turn % 2 else -1]:
+                gc.collect()
                 wall, cpu = time.monotonic(), time.process_time()
-                if kind == "plain":
-                    plain(hands, here.names, here.folder / f"plain-{turn}")
-                else:
-                    durable(counter, fleet, profiles, here.folder / "state")
+                act(here.folder / f"{kind} {turn}")
                 times[kind].append((time.monotonic() - wall, time.process_time() - cpu))
     for kind, found in times.items():
         told = ", ".join(f"{wall:.1f} s ({cpu:.1f} s CPU)" for wall, cpu in found)
         say(f"overhead: {len(here.names)} tenants {kind}: {told}")
-    walls, cpus = ([statistics.median(t[n] for t in times[k]) for k in ("engine", "plain")] for n in (0, 1))
-    say(f"overhead: with the engine {walls[0] / walls[1]:.3f} times the time, {cpus[0] / cpus[1]:.3f} times the CPU")
+    typical = {kind: [statistics.median(t[n] for t in found) for n in (0, 1)] for kind, found in times.items()}
+    for kind in ("in one loop", "in threads"):
+        wall, cpu = (typical["engine"][n] / typical[kind][n] for n in (0, 1))
+        say(f"overhead: over the same plans {kind}: {wall:.3f} times the time, {cpu:.3f} times the CPU")
     return 0
 
 
@@ -219,7 +228,7 @@ def plain(hands: Hands, names: Sequence[str], folder: Path) -> None:
 
     def one(name: str) -> None:
         tenant = hands.fleet.tenants[name]
-        document = changeset.to_document(run_operation(plan(hands.context(tenant), tenant.plan)))
+        document = changeset.to_document(hands.read(plan(hands.context(tenant), tenant.plan)))
         changeset.save(document, folder / f"{name}.json")
 
     with ThreadPoolExecutor(WORKERS) as pool:
