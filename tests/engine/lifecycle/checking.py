@@ -113,9 +113,14 @@ def _not_answered(desired: Desired, asked: Sequence[Passage]) -> Iterator[Addres
     """The declared objects whose own question was not answered.
 
     A type asks for single objects or for all: the questions that were not all put are not its own, though another type
-    may have put one of them. A question that a follow-up puts again, for more columns, counts by its last answer.
+    may have put one of them. A question that a follow-up puts again, for more columns, counts by its last answer, but
+    not where that says that there is nothing: evidence may be missing, and what was read stays.
     """
-    last = {request_key(p.request): p for p in asked}
+    last: dict[str, Passage] = {}
+    for passage in asked:
+        earlier = last.get(request_key(passage.request))
+        if earlier is None or isinstance(earlier.answer, TenantError) or not isinstance(passage.answer, NotFound):
+            last[request_key(passage.request)] = passage
     wanted: dict[str, dict[str, Any]] = {}
     for address, resource in desired.resources.items():
         wanted.setdefault(address.type, {})[address.key] = resource.spec
