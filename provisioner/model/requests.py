@@ -291,7 +291,7 @@ class Answer:
     """What came back: all rows of all pages, warnings, the service's request ids, how many requests it took.
 
     `status` is that of HTTP in the last answer, where a transport knows it. `passed` counts the rows that came and were
-    not kept, because no type needs them (`Needed`). `missing`: there is no object of the name that was asked for.
+    not kept, because no type needs them (`Needed`). `missing`: the object that was asked for does not exist.
 
     Rows of a `DnsQuery` have one property, `value`, the record's text; no row means that the name or type is not there.
     """
