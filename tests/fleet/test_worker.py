@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import dataclasses
 import datetime as dt
@@ -28,7 +29,7 @@ from provisioner.fleet.store import Place, Store, StoreGone
 from provisioner.fleet.waves import Approved, Run, Work, look
 from provisioner.fleet.work import Hands, Stops
 from provisioner.fleet.worker import Worker
-from provisioner.model.fleet import FleetReport, Outcome
+from provisioner.model.fleet import FleetReport, Kind, Outcome
 from provisioner.settings import Profile
 from tests import postgres
 from tests.clocks import FastClock, until
@@ -267,6 +268,24 @@ def test_on_a_new_store_the_queue_is_known_before_the_engine_starts(
         with Worker(Hands(fleet, here.store, nobody, tmp_path / "state"), here.works, 1).working():
             assert here.works.made()
     assert known == [True]
+
+
+@pytest.mark.parametrize("kind", ["plan", "drift"])
+def test_a_worker_reads_its_tenants_in_one_event_loop(
+    kind: Kind, tmp_path: Path, fleet: description.Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def refuse(*_: object) -> None:
+        loops.append(asyncio.get_running_loop())
+        raise InputError([])
+
+    monkeypatch.setattr(f"provisioner.fleet.work.{kind}", refuse)
+    around = desk.Surroundings(lambda _: Profile(), tmp_path / "state")
+    with desk.opened(f"sqlite:{tmp_path / 'store.sqlite'}", tmp_path / "state") as here:
+        here.work(fleet, here.begin(fleet, kind, (), desk.Terms()), 2, around)
+    assert len(loops) == 2
+    assert loops[0] is loops[1]
 
 
 def test_of_two_runs_of_one_second_the_later_is_the_newest(tmp_path: Path, fleet: description.Fleet) -> None:
