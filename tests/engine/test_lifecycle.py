@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sys
 from collections import Counter, defaultdict
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from provisioner import engine
+from provisioner.resources import TYPES
 from tests.engine.lifecycle.faults import FAULTS
 from tests.engine.lifecycle.running import Life, quick_journals
-from tests.engine.lifecycle.scenes import KINDS, scene
+from tests.engine.lifecycle.scenes import KINDS, held_scene, scene
 from tests.engine.lifecycle.table import Table, everything, filled
 
 _PARTS = 6
@@ -42,6 +45,20 @@ FOUND = [
     ("connection_filter update, opens and closes", 5, "malformed", "openings"),
 ]
 """Lives that were wrong once, or nearly."""
+
+
+def test_of_two_changes_that_wait_for_each_other_neither_is_sent_and_both_say_so(tmp_path: Path) -> None:
+    life = Life(held_scene(tmp_path), tmp_path)
+    found = life._plan()
+    assert found is not None
+    work = engine.apply(found, TYPES, life.service.ports, writes=4, confirm_s=1.0, clock=life.service.clock)
+    results = {str(r.address): r for r in asyncio.run(work).results}
+    assert [*results] == ['accepted_domain["sign1.example"]', 'connection_filter["default"]']
+    for (_, result), other in zip(results.items(), reversed(results), strict=True):
+        assert result.status == "held_back"
+        assert result.detail.startswith(f"waits for {other} (")
+        assert "it waits for this one too: change one of the two first" in result.detail
+    assert not any(passage.writes for passage in life.service.log)
 
 
 @pytest.mark.part(0.5)

@@ -679,13 +679,26 @@ def _fits(plan: Mapping[str, Any], piece: Piece) -> bool:
 
 
 def _hold_each_other(*parts: Mapping[str, Any]) -> bool:
-    """Whether each of two changes opens and closes in one write, and neither may be first (`test_openings` has those).
+    """Whether each of two changes opens and closes in one write, and neither may be first (`held_scene`).
 
     A domain whose subdomains become the tenant's, and a block list of which addresses are exchanged.
     """
     domains = (fields for part in parts for fields in part.get("accepted_domains", {}).values())
-    blocks = any("block" in part.get("connection_filter", {}) for part in parts)
-    return blocks and any("match_sub_domains" in fields for fields in domains)
+    exchanges = any({"exclusive", "block"} <= part.get("connection_filter", {}).keys() for part in parts)
+    return exchanges and any(fields.get("match_sub_domains") for fields in domains)
+
+
+def held_scene(folder: Path) -> Scene:
+    """The two changes that no generated plan has together."""
+    pieces = [
+        _accepted(1, {"match_sub_domains": True}, SendingFromDomainDisabled=True),
+        KINDS["connection_filter update, opens and closes"](random.Random(1), 1),
+    ]
+    plan: dict[str, Any] = {"provisioner": 1, "tenant": "contoso.onmicrosoft.com", "owner": OWNER}
+    for piece in pieces:
+        _merge(plan, piece.sections)
+    before = [command for piece in pieces for command in piece.before]
+    return Scene("held", _loaded(plan, folder), before, [], "before", 0.0, 4, 1, 1)
 
 
 def _agree(have: Mapping[str, Any], more: Mapping[str, Any]) -> bool:
